@@ -1,0 +1,158 @@
+package entry
+
+import (
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Bounds of an entry's data, part of the protocol.
+const (
+	// MaxData bounds the encoded pings of one entry in bytes.
+	MaxData = 64 << 10
+	// MaxPings bounds the pings of one entry.
+	MaxPings = 1000
+	// MaxText bounds a ping's text in bytes.
+	MaxText = 4096
+	// maxSentAt is the last microsecond of the year 9999, the last that
+	// RFC 3339 can write.
+	maxSentAt = 253402300799999999
+	// pingOverhead bounds what a ping needs beside its text: two tags and
+	// lengths of the ping and the text, a tag and nine bytes of time.
+	pingOverhead = 1 + 3 + 1 + 2 + 1 + 9
+)
+
+// Field numbers of entry.proto.
+const (
+	dataPings  = 1
+	pingText   = 1
+	pingSentAt = 2
+)
+
+// Ping is one text with the time its author sent it.
+type Ping struct {
+	// Text is 1 to MaxText bytes of valid UTF-8.
+	Text string
+	// SentAt is in Unix microseconds by the author's clock, 1970 to 9999.
+	SentAt int64
+}
+
+// Time returns SentAt as a time in UTC.
+func (p Ping) Time() time.Time { return time.UnixMicro(p.SentAt).UTC() }
+
+// Check says why no entry can hold the ping, or nil. Its errors wrap
+// [ErrInvalid].
+func (p Ping) Check() error {
+	switch {
+	case p.Text == "":
+		return fmt.Errorf("%w: a ping without a text", ErrInvalid)
+	case len(p.Text) > MaxText:
+		return fmt.Errorf("%w: a text of %d bytes, over %d", ErrInvalid, len(p.Text), MaxText)
+	case !utf8.ValidString(p.Text):
+		return fmt.Errorf("%w: a text that is not valid UTF-8", ErrInvalid)
+	case p.SentAt < 0 || p.SentAt > maxSentAt:
+		return fmt.Errorf("%w: a time outside the years 1970 to 9999", ErrInvalid)
+	}
+	return nil
+}
+
+// MaxEncodedSize bounds what the ping adds to an entry's data, in bytes. Pings
+// whose bounds add up to at most [MaxData] fit into one entry.
+func (p Ping) MaxEncodedSize() int { return len(p.Text) + pingOverhead }
+
+// EncodeData encodes 1 to [MaxPings] pings as an entry's data. It fails, with
+// an error that wraps [ErrInvalid], where [DecodeData] would.
+func EncodeData(pings []Ping) ([]byte, error) {
+	if len(pings) == 0 || len(pings) > MaxPings {
+		return nil, fmt.Errorf("%w: %d pings, not 1 to %d", ErrInvalid, len(pings), MaxPings)
+	}
+	size := 0
+	for _, p := range pings {
+		size += p.MaxEncodedSize()
+	}
+	data := make([]byte, 0, size)
+	for _, p := range pings {
+		if err := p.Check(); err != nil {
+			return nil, err
+		}
+		body := protowire.SizeTag(pingText) + protowire.SizeBytes(len(p.Text)) +
+			protowire.SizeTag(pingSentAt) + protowire.SizeVarint(uint64(p.SentAt))
+		data = protowire.AppendTag(data, dataPings, protowire.BytesType)
+		data = protowire.AppendVarint(data, uint64(body))
+		data = protowire.AppendTag(data, pingText, protowire.BytesType)
+		data = protowire.AppendString(data, p.Text)
+		data = protowire.AppendTag(data, pingSentAt, protowire.VarintType)
+		data = protowire.AppendVarint(data, uint64(p.SentAt))
+	}
+	if len(data) > MaxData {
+		return nil, fmt.Errorf("%w: %d bytes of data, over %d", ErrInvalid, len(data), MaxData)
+	}
+	return data, nil
+}
+
+// DecodeData decodes an entry's data strictly: bounds first, every known field
+// at most once and of its own type, unknown fields passed over. Its errors
+// wrap [ErrInvalid].
+func DecodeData(data []byte) ([]Ping, error) {
+	if len(data) > MaxData {
+		return nil, fmt.Errorf("%w: %d bytes of data, over %d", ErrInvalid, len(data), MaxData)
+	}
+	count, err := countPings(data)
+	if err != nil {
+		return nil, err
+	}
+	if count == 0 || count > MaxPings {
+		return nil, fmt.Errorf("%w: %d pings, not 1 to %d", ErrInvalid, count, MaxPings)
+	}
+	pings := make([]Ping, 0, count)
+	err = eachField(data, func(num protowire.Number, v value) error {
+		if num != dataPings {
+			return nil
+		}
+		p, err := decodePing(v.bytes)
+		pings = append(pings, p)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pings, nil
+}
+
+// countPings walks data once, so that decoding can allocate exactly.
+func countPings(data []byte) (int, error) {
+	count := 0
+	err := eachField(data, func(num protowire.Number, v value) error {
+		if num != dataPings {
+			return nil
+		}
+		count++
+		return v.want(protowire.BytesType)
+	})
+	return count, err
+}
+
+func decodePing(b []byte) (Ping, error) {
+	var p Ping
+	var once onceEach
+	err := eachField(b, func(num protowire.Number, v value) error {
+		switch num {
+		case pingText:
+			if len(v.bytes) > MaxText {
+				return fmt.Errorf("%w: a text of %d bytes, over %d", ErrInvalid, len(v.bytes), MaxText)
+			}
+			p.Text = string(v.bytes)
+			return once.want(num, v, protowire.BytesType)
+		case pingSentAt:
+			p.SentAt = int64(v.varint)
+			return once.want(num, v, protowire.VarintType)
+		}
+		return nil
+	})
+	if err != nil {
+		return Ping{}, err
+	}
+	return p, p.Check()
+}
