@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+)
+
+// root is the tree of commands.
+func (p *program) root() *cli.Command {
+	root := &cli.Command{
+		Name:      "p2ping",
+		Usage:     "signed pings that every node ends up with",
+		UsageText: "p2ping [run's options]        run a node, as `p2ping run` does\np2ping COMMAND [options]      `p2ping COMMAND --help` explains",
+		Version:   version(),
+		Writer:    p.stdout, ErrWriter: p.stderr, Reader: p.stdin,
+		HideHelpCommand:           true, // `p2ping ping help` is a ping
+		DisableSliceFlagSeparator: true, // a multiaddr is taken as it is
+		EnableShellCompletion:     true,
+		ConfigureShellCompletionCommand: func(c *cli.Command) {
+			c.Hidden = false
+			c.Usage = "print a completion script for bash, zsh, fish or PowerShell"
+		},
+		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // report prints, main exits
+		Commands: []*cli.Command{
+			p.runCommand(),
+			p.configCommand(),
+			p.versionCommand(),
+		},
+		Action: func(_ context.Context, cmd *cli.Command) error {
+			return usage("`p2ping --help` lists the commands", "unknown command %q", cmd.Args().First())
+		},
+	}
+	_ = root.Walk(func(cmd *cli.Command) error { // the function never fails
+		cmd.OnUsageError = usageError
+		return nil
+	})
+	return root
+}
+
+// withDefaultVerb makes plain `p2ping`, with flags or without, run a node.
+func withDefaultVerb(args []string) []string {
+	const completing = "--generate-shell-completion"
+	own := []string{"--help", "-h", "--version", "-v", completing}
+	if len(args) > 1 && (!strings.HasPrefix(args[1], "-") || slices.Contains(own, args[1])) {
+		return args
+	}
+	if len(args) == 3 && args[1] == "-" && args[2] == completing {
+		return args
+	}
+	return slices.Insert(slices.Clone(args), min(1, len(args)), "run")
+}
+
+// usageError words what the flag parser found wrong.
+func usageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
+	return usage("`"+cmd.FullName()+" --help` lists the options", "%w", err)
+}
+
+// noArgs refuses arguments where a command takes none.
+func noArgs(cmd *cli.Command) error {
+	if !cmd.Args().Present() {
+		return nil
+	}
+	return usage("`"+cmd.FullName()+" --help` lists the options", "%s takes no arguments, but was given %q", cmd.FullName(), cmd.Args().First())
+}

@@ -1,0 +1,48 @@
+// Command p2ping runs a node that shares signed pings with its peers, and
+// talks to one that runs already.
+//
+// This package is wiring and words: it reads the settings, opens the parts in
+// order, prints, and turns errors into what a person can act on. Packages of
+// this module meet here and nowhere else.
+//
+// stdout is data: pings, tables, JSON. stderr is talk: the banner, the log,
+// errors. The exit code is 0 for done, 1 for failed, 2 for a wrong command
+// line or setting, 3 when no node was reached.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal finds no handler, and kills
+	os.Exit(run(ctx, os.Args, os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the whole program but for the process around it. It returns the exit
+// code. args includes the program's name, and env looks a variable up.
+func run(ctx context.Context, args []string, env environ, stdin io.Reader, stdout, stderr io.Writer) int {
+	p := &program{env: env, stdin: stdin, stdout: stdout, stderr: stderr}
+	return p.report(p.root().Run(ctx, withDefaultVerb(args)))
+}
+
+// environ looks up a variable of the environment, as os.LookupEnv does.
+type environ func(name string) (string, bool)
+
+// get returns a variable's value, "" where it is not set.
+func (e environ) get(name string) string {
+	value, _ := e(name)
+	return value
+}
+
+// program is what commands may touch of the world outside.
+type program struct {
+	env            environ
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}

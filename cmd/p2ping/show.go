@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+)
+
+// shownPing is what a line on the terminal says of a ping.
+type shownPing struct {
+	text     string
+	author   string // peer ID
+	sent     time.Time
+	received time.Time
+	via      string // "own", "gossip", "catch-up", "import"
+}
+
+// timeLayout is sortable, and has the milliseconds that delays are made of.
+const timeLayout = "2006-01-02 15:04:05.000"
+
+// palette colours words for a terminal, or leaves them as they are.
+type palette struct{ on bool }
+
+func (c palette) paint(code, s string) string {
+	if !c.on {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+func (c palette) dim(s string) string  { return c.paint("2", s) }
+func (c palette) bold(s string) string { return c.paint("1", s) }
+func (c palette) cyan(s string) string { return c.paint("36", s) }
+
+// paletteFor colours only a terminal, and only where NO_COLOR (no-color.org)
+// is not set to something.
+func paletteFor(w io.Writer, env environ) palette {
+	f, ok := w.(*os.File)
+	return palette{on: ok && env.get("NO_COLOR") == "" && term.IsTerminal(int(f.Fd()))}
+}
+
+// line is the ping as the terminal shows it, without the line's end: when it
+// was sent, the text, the author, how long it took, and how it came. A ping
+// that was caught up has no delay worth the name: its time says it all.
+func (p shownPing) line(c palette, zone *time.Location) string {
+	how := "caught up"
+	switch p.via {
+	case "own", "gossip":
+		how = delay(p.received.Sub(p.sent)) + "  " + p.via
+	case "import":
+		how = "imported"
+	}
+	return fmt.Sprintf("%s  %s  %s  %s",
+		c.dim(p.sent.In(zone).Format(timeLayout)), c.bold(escape(p.text)), c.cyan("from "+shortID(p.author)), c.dim(how))
+}
+
+// delay writes a duration for people: microseconds matter below 10 ms, nothing
+// below a millisecond does above. It may be negative: clocks differ.
+func delay(d time.Duration) string {
+	switch magnitude := max(d, -d); {
+	case magnitude < 10*time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	case magnitude < 10*time.Second:
+		return d.Round(time.Millisecond).String()
+	default:
+		return d.Round(time.Second).String()
+	}
+}
+
+// shortID is the end of a peer ID: every Ed25519 ID begins the same way.
+func shortID(id string) string {
+	const shown = 8
+	if len(id) <= shown {
+		return escape(id)
+	}
+	return escape(id[len(id)-shown:])
+}
+
+// escape makes a stranger's text harmless and unambiguous on one line of a
+// terminal: what does not print (control characters, escape sequences, bidi
+// controls, invisible format characters, line and paragraph separators, bytes
+// that are not UTF-8) is written as Go would in a string, and so is the
+// backslash. strconv.Unquote gives the text back.
+func escape(s string) string {
+	if plain(s) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r == '\\':
+			b.WriteString(`\\`)
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		case r < 0x80:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case r < 0x10000:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		}
+		i += size
+	}
+	return b.String()
+}
+
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' || s[i] == '\\' {
+			return false
+		}
+	}
+	return true
+}
