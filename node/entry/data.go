@@ -2,6 +2,7 @@ package entry
 
 import (
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -62,6 +63,12 @@ func (p Ping) Check() error {
 // whose bounds add up to at most [MaxData] fit into one entry.
 func (p Ping) MaxEncodedSize() int { return len(p.Text) + pingOverhead }
 
+// encodedSize is what the ping is long as the content of its field.
+func (p Ping) encodedSize() int {
+	return protowire.SizeTag(pingText) + protowire.SizeBytes(len(p.Text)) +
+		protowire.SizeTag(pingSentAt) + protowire.SizeVarint(uint64(p.SentAt))
+}
+
 // EncodeData encodes 1 to [MaxPings] pings as an entry's data. It fails, with
 // an error that wraps [ErrInvalid], where [DecodeData] would.
 func EncodeData(pings []Ping) ([]byte, error) {
@@ -70,24 +77,22 @@ func EncodeData(pings []Ping) ([]byte, error) {
 	}
 	size := 0
 	for _, p := range pings {
-		size += p.MaxEncodedSize()
-	}
-	data := make([]byte, 0, size)
-	for _, p := range pings {
 		if err := p.Check(); err != nil {
 			return nil, err
 		}
-		body := protowire.SizeTag(pingText) + protowire.SizeBytes(len(p.Text)) +
-			protowire.SizeTag(pingSentAt) + protowire.SizeVarint(uint64(p.SentAt))
+		size += protowire.SizeTag(dataPings) + protowire.SizeBytes(p.encodedSize())
+	}
+	if size > MaxData {
+		return nil, fmt.Errorf("%w: %d bytes of data, over %d", ErrInvalid, size, MaxData)
+	}
+	data := make([]byte, 0, size)
+	for _, p := range pings {
 		data = protowire.AppendTag(data, dataPings, protowire.BytesType)
-		data = protowire.AppendVarint(data, uint64(body))
+		data = protowire.AppendVarint(data, uint64(p.encodedSize()))
 		data = protowire.AppendTag(data, pingText, protowire.BytesType)
 		data = protowire.AppendString(data, p.Text)
 		data = protowire.AppendTag(data, pingSentAt, protowire.VarintType)
 		data = protowire.AppendVarint(data, uint64(p.SentAt))
-	}
-	if len(data) > MaxData {
-		return nil, fmt.Errorf("%w: %d bytes of data, over %d", ErrInvalid, len(data), MaxData)
 	}
 	return data, nil
 }
@@ -106,12 +111,14 @@ func DecodeData(data []byte) ([]Ping, error) {
 	if count == 0 || count > MaxPings {
 		return nil, fmt.Errorf("%w: %d pings, not 1 to %d", ErrInvalid, count, MaxPings)
 	}
+	var texts strings.Builder
+	texts.Grow(len(data))
 	pings := make([]Ping, 0, count)
 	err = eachField(data, func(num protowire.Number, v value) error {
 		if num != dataPings {
 			return nil
 		}
-		p, err := decodePing(v.bytes)
+		p, err := decodePing(v.bytes, &texts)
 		pings = append(pings, p)
 		return err
 	})
@@ -134,7 +141,9 @@ func countPings(data []byte) (int, error) {
 	return count, err
 }
 
-func decodePing(b []byte) (Ping, error) {
+// decodePing decodes one ping. Its text is copied to the end of texts, which
+// has room for it, so that a thousand pings cost one allocation.
+func decodePing(b []byte, texts *strings.Builder) (Ping, error) {
 	var p Ping
 	var once onceEach
 	err := eachField(b, func(num protowire.Number, v value) error {
@@ -143,7 +152,9 @@ func decodePing(b []byte) (Ping, error) {
 			if len(v.bytes) > MaxText {
 				return fmt.Errorf("%w: a text of %d bytes, over %d", ErrInvalid, len(v.bytes), MaxText)
 			}
-			p.Text = string(v.bytes)
+			start := texts.Len()
+			texts.Write(v.bytes)
+			p.Text = texts.String()[start:]
 			return once.want(num, v, protowire.BytesType)
 		case pingSentAt:
 			p.SentAt = int64(v.varint)

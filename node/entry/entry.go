@@ -18,6 +18,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -59,11 +60,13 @@ type Entry struct {
 	ID ID
 	// Author is the peer that signed it, always an Ed25519 identity.
 	Author peer.ID
-	// Topic is the GossipSub topic it was signed for.
+	// Topic is the GossipSub topic it was signed for: 1 to MaxTopic bytes of
+	// valid UTF-8.
 	Topic string
 	// Time is the first ping's SentAt in Unix milliseconds, cut down.
 	Time int64
-	// Pings holds 1 to MaxPings pings in the author's order.
+	// Pings holds 1 to MaxPings pings in the author's order. Their texts share
+	// memory: clone one that outlives the entry.
 	Pings []Ping
 	// Raw is the canonical encoding: the pubsub message's protobuf with the
 	// fields from, data, seqno, topic and signature, in that order.
@@ -74,31 +77,35 @@ type Entry struct {
 func (e *Entry) Key() Key { return Key{Time: e.Time, ID: e.ID} }
 
 // Parse decodes one entry that came from a peer or a file and verifies its
-// signature. It takes ownership of raw. Its errors wrap [ErrInvalid].
+// signature. Any encoding of the message will do, the entry's Raw is the
+// canonical one. The argument is not retained. Errors wrap [ErrInvalid].
 func Parse(raw []byte) (*Entry, error) {
 	f, err := decodeFields(raw)
 	if err != nil {
 		return nil, err
 	}
-	e, err := f.entry()
+	e, signed, err := f.entry()
 	if err != nil {
 		return nil, err
 	}
 	public := ed25519.PublicKey(f.from[len(authorPrefix):])
-	if !ed25519.Verify(public, signedBytes(e.Raw, f), f.signature) {
+	if !ed25519.Verify(public, signed, f.signature) {
 		return nil, fmt.Errorf("%w: the signature is not %s's", ErrInvalid, e.Author)
 	}
 	return e, nil
 }
 
 // ParseTrusted decodes one entry whose signature this node has verified
-// before, such as a record of its own ledger. It takes ownership of raw.
+// before, such as a record of its own ledger. It is [Parse] without that
+// check: comparing the ID shows whether the bytes that were signed are still
+// the same, but says nothing of the signature beside them.
 func ParseTrusted(raw []byte) (*Entry, error) {
 	f, err := decodeFields(raw)
 	if err != nil {
 		return nil, err
 	}
-	return f.entry()
+	e, _, err := f.entry()
+	return e, err
 }
 
 // FromMessage makes an entry of a message that pubsub received under
@@ -108,7 +115,7 @@ func FromMessage(m *pb.Message) (*Entry, error) {
 	if len(m.ProtoReflect().GetUnknown()) > 0 {
 		return nil, fmt.Errorf("%w: unknown fields in the message", ErrInvalid)
 	}
-	return fields{
+	e, _, err := fields{
 		from:      m.GetFrom(),
 		data:      m.GetData(),
 		seqno:     m.GetSeqno(),
@@ -116,11 +123,13 @@ func FromMessage(m *pb.Message) (*Entry, error) {
 		signature: m.GetSignature(),
 		key:       m.GetKey(),
 	}.entry()
+	return e, err
 }
 
 // Sign makes an entry as pubsub would: signed by key, which must be Ed25519,
 // with the given sequence number. It serves tests and tools; nodes publish
-// through pubsub, which signs.
+// through pubsub, which signs. Errors wrap [ErrInvalid] unless the key itself
+// fails.
 func Sign(key crypto.PrivKey, topic string, seqno [seqnoLen]byte, pings []Ping) (*Entry, error) {
 	author, err := peer.IDFromPrivateKey(key)
 	if err != nil {
@@ -135,44 +144,65 @@ func Sign(key crypto.PrivKey, topic string, seqno [seqnoLen]byte, pings []Ping) 
 	if err != nil {
 		return nil, fmt.Errorf("signing an entry: %w", err)
 	}
-	return f.entry()
+	e, _, err := f.entry()
+	return e, err
 }
 
-// entry checks every field but the signature's truth and builds the entry.
-func (f fields) entry() (*Entry, error) {
-	switch {
-	case len(f.from) != authorLen || string(f.from[:len(authorPrefix)]) != authorPrefix:
-		return nil, fmt.Errorf("%w: its author has no Ed25519 identity", ErrInvalid)
-	case len(f.seqno) != seqnoLen:
-		return nil, fmt.Errorf("%w: a sequence number of %d bytes, not %d", ErrInvalid, len(f.seqno), seqnoLen)
-	case len(f.topic) == 0 || len(f.topic) > MaxTopic:
-		return nil, fmt.Errorf("%w: a topic of %d bytes, not 1 to %d", ErrInvalid, len(f.topic), MaxTopic)
-	case len(f.signature) != ed25519.SignatureSize:
-		return nil, fmt.Errorf("%w: a signature of %d bytes, not %d", ErrInvalid, len(f.signature), ed25519.SignatureSize)
-	case len(f.key) != 0 && string(f.key) != string(f.from[2:]):
-		return nil, fmt.Errorf("%w: its key is not its author's", ErrInvalid)
+// entry checks every field but the signature's truth and builds the entry. It
+// returns the bytes that the author signed as well.
+func (f fields) entry() (e *Entry, signed []byte, err error) {
+	if err := f.check(); err != nil {
+		return nil, nil, err
 	}
 	pings, err := DecodeData(f.data)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	raw := f.raw
-	if raw == nil {
-		raw = f.appendSigned(make([]byte, 0, len(f.data)+len(f.topic)+128))
-		raw = f.appendSignature(raw)
-	}
+	signed, raw := f.encode()
 	return &Entry{
-		ID:     sha256.Sum256(signedBytes(raw, f)),
+		ID:     sha256.Sum256(signed),
 		Author: peer.ID(f.from),
 		Topic:  f.topic,
 		Time:   pings[0].SentAt / 1000,
 		Pings:  pings,
 		Raw:    raw,
-	}, nil
+	}, signed, nil
 }
 
-// signedBytes returns what the author of the canonical encoding raw signed.
-func signedBytes(raw []byte, f fields) []byte {
-	signed := raw[:len(raw)-signatureFieldLen]
-	return append(append(make([]byte, 0, len(signPrefix)+len(signed)), signPrefix...), signed...)
+// check says what is wrong with the fields around the data, or nil.
+func (f fields) check() error {
+	switch {
+	case len(f.from) != authorLen || string(f.from[:len(authorPrefix)]) != authorPrefix:
+		return fmt.Errorf("%w: its author has no Ed25519 identity", ErrInvalid)
+	case len(f.seqno) != seqnoLen:
+		return fmt.Errorf("%w: a sequence number of %d bytes, not %d", ErrInvalid, len(f.seqno), seqnoLen)
+	case len(f.signature) != ed25519.SignatureSize:
+		return fmt.Errorf("%w: a signature of %d bytes, not %d", ErrInvalid, len(f.signature), ed25519.SignatureSize)
+	case len(f.key) != 0 && !isKeyOf(f.key, f.from):
+		return fmt.Errorf("%w: its key is not its author's", ErrInvalid)
+	}
+	return CheckTopic(f.topic)
+}
+
+// CheckTopic says why no entry can be for the topic, or nil. Its errors wrap
+// [ErrInvalid].
+func CheckTopic(topic string) error {
+	if len(topic) == 0 || len(topic) > MaxTopic {
+		return fmt.Errorf("%w: a topic of %d bytes, not 1 to %d", ErrInvalid, len(topic), MaxTopic)
+	}
+	if !utf8.ValidString(topic) {
+		return fmt.Errorf("%w: a topic that is not valid UTF-8", ErrInvalid)
+	}
+	return nil
+}
+
+// isKeyOf reports whether key is the public key of the author from, in
+// whatever encoding: nobody signs the key field, so whoever passes a message on
+// can rewrite it, and what pubsub lets pass must not be held against a sender.
+func isKeyOf(key, from []byte) bool {
+	if string(key) == string(from[2:]) {
+		return true
+	}
+	public, err := crypto.UnmarshalPublicKey(key)
+	return err == nil && peer.ID(from).MatchesPublicKey(public)
 }

@@ -16,17 +16,12 @@ const (
 	messageKey       = 6
 )
 
-// signatureFieldLen is the length of the encoded signature field, which ends a
-// canonical encoding: tag, length, 64 bytes.
-const signatureFieldLen = 1 + 1 + 64
-
-// fields are the parts of a pubsub Message. They alias what they were decoded
-// from. raw is set when that was the canonical encoding already.
+// fields are the parts of a pubsub Message. The slices alias what they were
+// decoded from.
 type fields struct {
 	from, data, seqno []byte
 	topic             string
 	signature, key    []byte
-	raw               []byte
 }
 
 // decodeFields decodes a pubsub Message: bounds first, each field at most
@@ -62,11 +57,23 @@ func decodeFields(raw []byte) (fields, error) {
 	if err != nil {
 		return fields{}, err
 	}
-	canonical := f.appendSignature(f.appendSigned(make([]byte, 0, len(raw))))
-	if string(canonical) == string(raw) {
-		f.raw = raw
-	}
 	return f, nil
+}
+
+// maxOverhead bounds what the tags and lengths of five fields add to their
+// contents: at most 1 and 3 bytes each.
+const maxOverhead = 5 * (1 + 3)
+
+// encode returns the bytes that the author signed, and the canonical encoding.
+// They share memory: one is a prefix and the fields that are signed, the other
+// those fields and the signature.
+func (f fields) encode() (signed, raw []byte) {
+	contents := len(f.from) + len(f.data) + len(f.seqno) + len(f.topic) + len(f.signature)
+	b := make([]byte, 0, len(signPrefix)+contents+maxOverhead)
+	b = f.appendSigned(append(b, signPrefix...))
+	end := len(b)
+	b = f.appendSignature(b)
+	return b[:end:end], b[len(signPrefix):len(b):len(b)]
 }
 
 // appendSigned appends the fields that are signed, in the order of their
