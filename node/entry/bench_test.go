@@ -10,6 +10,7 @@ import (
 
 func BenchmarkParse(b *testing.B) {
 	eachSize(b, func(b *testing.B, e *Entry) {
+		b.Helper()
 		for b.Loop() {
 			if _, err := Parse(e.Raw); err != nil {
 				b.Fatal(err)
@@ -20,6 +21,7 @@ func BenchmarkParse(b *testing.B) {
 
 func BenchmarkParseTrusted(b *testing.B) {
 	eachSize(b, func(b *testing.B, e *Entry) {
+		b.Helper()
 		for b.Loop() {
 			if _, err := ParseTrusted(e.Raw); err != nil {
 				b.Fatal(err)
@@ -30,6 +32,7 @@ func BenchmarkParseTrusted(b *testing.B) {
 
 func BenchmarkFromMessage(b *testing.B) {
 	eachSize(b, func(b *testing.B, e *Entry) {
+		b.Helper()
 		var m pb.Message
 		if err := proto.Unmarshal(e.Raw, &m); err != nil {
 			b.Fatal(err)
@@ -44,6 +47,7 @@ func BenchmarkFromMessage(b *testing.B) {
 
 func BenchmarkEncodeData(b *testing.B) {
 	eachSize(b, func(b *testing.B, e *Entry) {
+		b.Helper()
 		for b.Loop() {
 			if _, err := EncodeData(e.Pings); err != nil {
 				b.Fatal(err)
@@ -54,6 +58,7 @@ func BenchmarkEncodeData(b *testing.B) {
 
 // eachSize runs a benchmark with entries of one ping and of as many as go in.
 func eachSize(b *testing.B, f func(*testing.B, *Entry)) {
+	b.Helper()
 	for _, n := range []int{1, MaxPings} {
 		e := sign(b, many(n)...)
 		b.Run(fmt.Sprintf("pings=%d", n), func(b *testing.B) {

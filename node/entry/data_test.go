@@ -138,8 +138,8 @@ func many(n int) []Ping {
 }
 
 // fullData returns pings whose encoding is exactly MaxData bytes long.
-func fullData(t testing.TB) []Ping {
-	t.Helper()
+func fullData(tb testing.TB) []Ping {
+	tb.Helper()
 	var pings []Ping
 	for range 15 {
 		pings = append(pings, Ping{strings.Repeat("x", MaxText), testTime})
@@ -149,7 +149,7 @@ func fullData(t testing.TB) []Ping {
 	last.Text += strings.Repeat("x", rest)
 	pings = append(pings, last)
 	if got := len(encodeUnchecked(pings)); got != MaxData {
-		t.Fatalf("the data is %d bytes long, not %d", got, MaxData)
+		tb.Fatalf("the data is %d bytes long, not %d", got, MaxData)
 	}
 	return pings
 }

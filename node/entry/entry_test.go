@@ -237,21 +237,21 @@ func TestIDIsTheHashOfWhatIsSigned(t *testing.T) {
 }
 
 // wantInvalid fails the test unless err wraps ErrInvalid and says want.
-func wantInvalid(t testing.TB, err error, want string) {
-	t.Helper()
+func wantInvalid(tb testing.TB, err error, want string) {
+	tb.Helper()
 	if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {
-		t.Errorf("got the error %v, want one that is ErrInvalid and says %q", err, want)
+		tb.Errorf("got the error %v, want one that is ErrInvalid and says %q", err, want)
 	}
 }
 
 // split cuts a message into its fields, tags and all.
-func split(t testing.TB, raw []byte) [][]byte {
-	t.Helper()
+func split(tb testing.TB, raw []byte) [][]byte {
+	tb.Helper()
 	var parts [][]byte
 	for len(raw) > 0 {
 		_, _, n := protowire.ConsumeField(raw)
 		if n < 0 {
-			t.Fatal(protowire.ParseError(n))
+			tb.Fatal(protowire.ParseError(n))
 		}
 		parts = append(parts, raw[:n:n])
 		raw = raw[n:]

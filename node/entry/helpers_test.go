@@ -15,69 +15,69 @@ const (
 )
 
 // testKey returns the Ed25519 key whose seed is 32 times b.
-func testKey(t testing.TB, b byte) crypto.PrivKey {
-	t.Helper()
+func testKey(tb testing.TB, b byte) crypto.PrivKey {
+	tb.Helper()
 	seed := bytes.Repeat([]byte{b}, ed25519.SeedSize)
 	key, err := crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(seed))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }
 
 // sign makes an entry by the author whose seed is 32 times 7, with the
 // sequence number 1.
-func sign(t testing.TB, pings ...Ping) *Entry {
-	t.Helper()
-	e, err := Sign(testKey(t, 7), testTopic, [8]byte{7: 1}, pings)
+func sign(tb testing.TB, pings ...Ping) *Entry {
+	tb.Helper()
+	e, err := Sign(testKey(tb, 7), testTopic, [8]byte{7: 1}, pings)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return e
 }
 
 // decoded returns the fields of an entry's Raw, to be put together differently.
-func decoded(t testing.TB, raw []byte) fields {
-	t.Helper()
+func decoded(tb testing.TB, raw []byte) fields {
+	tb.Helper()
 	f, err := decodeFields(raw)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return f
 }
 
-// signed signs the fields as they are, right or wrong.
-func signedBy(t testing.TB, key crypto.PrivKey, f fields) fields {
-	t.Helper()
+// signedBy signs the fields as they are, right or wrong.
+func signedBy(tb testing.TB, key crypto.PrivKey, f fields) fields {
+	tb.Helper()
 	signature, err := key.Sign(f.appendSigned([]byte(signPrefix)))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	f.signature = signature
 	return f
 }
 
 // same fails the test unless both entries say the same in the same bytes.
-func same(t testing.TB, got, want *Entry) {
-	t.Helper()
+func same(tb testing.TB, got, want *Entry) {
+	tb.Helper()
 	if got.ID != want.ID || got.Author != want.Author || got.Topic != want.Topic || got.Time != want.Time {
-		t.Errorf("got the entry %s by %s on %q at %d, want %s by %s on %q at %d",
+		tb.Errorf("got the entry %s by %s on %q at %d, want %s by %s on %q at %d",
 			got.ID, got.Author, got.Topic, got.Time, want.ID, want.Author, want.Topic, want.Time)
 	}
 	if !bytes.Equal(got.Raw, want.Raw) {
-		t.Errorf("got the encoding %x, want %x", got.Raw, want.Raw)
+		tb.Errorf("got the encoding %x, want %x", got.Raw, want.Raw)
 	}
-	samePings(t, got.Pings, want.Pings)
+	samePings(tb, got.Pings, want.Pings)
 }
 
-func samePings(t testing.TB, got, want []Ping) {
-	t.Helper()
+func samePings(tb testing.TB, got, want []Ping) {
+	tb.Helper()
 	if len(got) != len(want) {
-		t.Fatalf("got %d pings, want %d", len(got), len(want))
+		tb.Fatalf("got %d pings, want %d", len(got), len(want))
 	}
 	for i := range got {
 		if got[i] != want[i] {
-			t.Errorf("ping %d is %q at %d, want %q at %d", i, got[i].Text, got[i].SentAt, want[i].Text, want[i].SentAt)
+			tb.Errorf("ping %d is %q at %d, want %q at %d", i, got[i].Text, got[i].SentAt, want[i].Text, want[i].SentAt)
 		}
 	}
 }

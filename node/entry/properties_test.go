@@ -26,6 +26,7 @@ func pingsGen() *rapid.Generator[[]Ping] {
 }
 
 func entryGen(t *testing.T) *rapid.Generator[*Entry] {
+	t.Helper()
 	return rapid.Custom(func(rt *rapid.T) *Entry {
 		key := testKey(t, rapid.Byte().Draw(rt, "author"))
 		topic := rapid.StringN(1, 20, MaxTopic).Draw(rt, "topic")
