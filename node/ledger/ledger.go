@@ -1,0 +1,231 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"p2ping/node/entry"
+)
+
+// Errors of this package. Others come wrapped from the operating system.
+var (
+	// ErrNotFound is returned by Get and Find for what the ledger lacks.
+	ErrNotFound = errors.New("no such entry in the ledger")
+	// ErrFull is returned by Append when there is no room on the disk.
+	// Nothing of that call was stored. It passes when there is room.
+	ErrFull = errors.New("no room for the ledger on the disk")
+	// ErrDamaged is wrapped by errors about a file whose structure cannot be
+	// trusted any more, or that is no ledger. Rebuild helps.
+	ErrDamaged = errors.New("the ledger is damaged")
+	// ErrLocked is returned by Open and Rebuild while another process has the
+	// file open.
+	ErrLocked = errors.New("another process has the ledger open")
+	// ErrClosed is returned by every method after Close.
+	ErrClosed = errors.New("the ledger is closed")
+)
+
+// lockPatience is how long Open waits for another process to let go of the
+// file: a node that is restarted may overlap with its predecessor's last
+// commit.
+const lockPatience = 200 * time.Millisecond
+
+// Config says where a ledger is and what it keeps. Only Path is required.
+type Config struct {
+	// Path is the bbolt file. It is made, readable by its owner only, when it
+	// does not exist; its directory is not.
+	Path string
+	// Retention is for how long entries are kept, by their own time. Zero
+	// keeps them for ever.
+	Retention time.Duration
+	// MaxEntries bounds the number of entries. Zero is no bound. The bound
+	// holds after each Prune; between two, the ledger may exceed it.
+	MaxEntries int
+	// MaxBytes bounds State.Bytes, as MaxEntries bounds their number.
+	MaxBytes int64
+	// NoSync leaves out fsync: for tests on a fake clock only.
+	NoSync bool
+	// Logger receives what nobody called for: damage found, a disk filling up.
+	// Nil discards.
+	Logger *slog.Logger
+}
+
+// State describes a ledger at one moment.
+type State struct {
+	// Entries and Pings count what is kept, from the floor on.
+	Entries, Pings int
+	// Bytes is what the kept entries take on disk, about: their encoded size
+	// and a fixed overhead for each.
+	Bytes int64
+	// Floor is the time in Unix milliseconds below which entries are
+	// forgotten. It only rises.
+	Floor int64
+	// First is a cursor that no kept record's is below, and after pruning the
+	// oldest's. Last is the newest cursor given out, zero when none was.
+	First, Last uint64
+	// Full is set while the disk is.
+	Full bool
+	// Damaged counts the records that were found damaged, and dropped, since
+	// the ledger was opened.
+	Damaged int
+}
+
+// Ledger is an open ledger. Its methods may be called concurrently.
+type Ledger struct {
+	path     string
+	limits   limits
+	logger   *slog.Logger
+	db       *bbolt.DB
+	queue    queue
+	prefixes prefixes
+	// kick wakes Run: a limit is exceeded, or the disk is full. Capacity 1.
+	kick chan struct{}
+	// touched counts the bytes of the file that reading has mapped into memory
+	// since they were last given back.
+	touched atomic.Int64
+	// floor repeats totals.floor for readers without a lock.
+	floor atomic.Int64
+
+	// writing serialises transactions that write, each with the update of what
+	// mu guards. It is taken before mu.
+	writing sync.Mutex
+
+	mu      sync.Mutex
+	totals  totals        // guarded by mu; equals the file's
+	first   uint64        // guarded by mu
+	recent  recent        // guarded by mu
+	changed chan struct{} // guarded by mu; closed and replaced at each change
+	full    bool          // guarded by mu
+	tried   time.Time     // guarded by mu; when a write last failed for want of room
+	damaged int           // guarded by mu
+}
+
+// Open opens the ledger at config.Path, or makes it. It fails with [ErrLocked]
+// or [ErrDamaged], or an error of the operating system.
+func Open(config Config) (*Ledger, error) {
+	l := &Ledger{
+		path:    config.Path,
+		limits:  limits{age: config.Retention, entries: config.MaxEntries, bytes: config.MaxBytes},
+		logger:  config.Logger,
+		kick:    make(chan struct{}, 1),
+		changed: make(chan struct{}),
+		recent:  newRecent(),
+	}
+	if l.logger == nil {
+		l.logger = slog.New(slog.DiscardHandler)
+	}
+	l.queue.init()
+	var err error
+	if l.db, err = openFile(config.Path, config.NoSync, l.logger); err != nil {
+		return nil, fmt.Errorf("opening ledger %q: %w", config.Path, err)
+	}
+	if err := l.reload(); err != nil {
+		return nil, fmt.Errorf("opening ledger %q: %w", config.Path, errors.Join(err, l.db.Close()))
+	}
+	return l, nil
+}
+
+// Close waits for the commit that is under way and closes the file. Further
+// calls do nothing.
+func (l *Ledger) Close() error {
+	if !l.queue.close() {
+		return nil
+	}
+	l.writing.Lock() // a prune or scrub that is under way ends with ErrClosed at its next step
+	defer l.writing.Unlock()
+	if err := l.db.Close(); err != nil {
+		return fmt.Errorf("closing ledger %q: %w", l.path, err)
+	}
+	return nil
+}
+
+// State describes the ledger now.
+func (l *Ledger) State() State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stateOf(l.totals)
+}
+
+// stateOf makes a State of totals. The caller holds l.mu.
+func (l *Ledger) stateOf(t totals) State {
+	return State{
+		Entries: int(t.entries),
+		Pings:   int(t.pings),
+		Bytes:   t.bytes,
+		Floor:   t.floor,
+		First:   min(l.first, t.next),
+		Last:    t.next - 1,
+		Full:    l.full,
+		Damaged: l.damaged,
+	}
+}
+
+// Changed returns a channel that is closed when the ledger changes next: an
+// entry was appended, or the floor rose. Take it before reading After.
+func (l *Ledger) Changed() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changed
+}
+
+// publish makes a committed change visible. The caller holds l.writing, and
+// not l.mu.
+func (l *Ledger) publish(t totals, added []Record) {
+	l.mu.Lock()
+	l.totals = t
+	l.floor.Store(t.floor)
+	for _, r := range added {
+		l.recent.push(r)
+	}
+	close(l.changed)
+	l.changed = make(chan struct{})
+	l.mu.Unlock()
+	if l.limits.exceeded(t) {
+		l.wake()
+	}
+}
+
+// reload takes what is kept in memory from the file: at the start, and after a
+// commit that failed, as then only the file knows.
+func (l *Ledger) reload() error {
+	var t totals
+	var first uint64
+	err := l.view(func(tx *bbolt.Tx) error {
+		var err error
+		if t, err = loadTotals(tx); err != nil {
+			return err
+		}
+		first = t.next
+		if k, _ := tx.Bucket(logBucket).Cursor().First(); k != nil {
+			if first, err = decodeCursor(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.totals, l.first = t, first
+	l.floor.Store(t.floor)
+	l.recent.reset(t.next - 1)
+	return nil
+}
+
+// wake makes Run look after the ledger soon. It never blocks.
+func (l *Ledger) wake() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+// floorKey comes before every entry that is not below the floor.
+func floorKey(floor int64) entry.Key { return entry.Key{Time: floor} }
