@@ -1,0 +1,255 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+)
+
+// BootstrapState is how a node stands with one bootstrap peer.
+type BootstrapState struct {
+	// Addr is the address as it was given.
+	Addr string
+	// PeerID is "" until it is learned.
+	PeerID    peer.ID
+	Connected bool
+	// Attempts counts the failures since the peer was last connected.
+	Attempts int
+	// LastError says why the last of them failed; "" while connected.
+	LastError string
+	// NextTry is when the next attempt begins; zero while connected, during an
+	// attempt, and when there will be none.
+	NextTry time.Time
+}
+
+type connectorConfig struct {
+	Host      host.Host
+	Bootstrap []Bootstrap
+	Dialer    *dialer
+	Logger    *slog.Logger
+	// Rand draws jitter from [0, 1); nil is math/rand/v2.
+	Rand func() float64
+}
+
+// connector keeps a node connected to its bootstrap peers, each on its own,
+// in whatever order they come and go.
+type connector struct {
+	host    host.Host
+	dialer  *dialer
+	logger  *slog.Logger
+	rand    func() float64
+	targets []*target
+}
+
+// target is one bootstrap peer. Its goroutine, in connector.keep, owns all
+// that mu does not guard.
+type target struct {
+	bootstrap Bootstrap
+	// wake is sent to when a connection to the peer came or went.
+	wake chan struct{}
+	// dialled is who had made the last connection.
+	dialled direction
+	since   time.Time // of the last connection's end, or of the start
+
+	mu    sync.Mutex
+	state BootstrapState
+}
+
+func newConnector(cfg connectorConfig) *connector {
+	c := &connector{host: cfg.Host, dialer: cfg.Dialer, logger: cfg.Logger, rand: cfg.Rand}
+	if c.rand == nil {
+		c.rand = rand.Float64
+	}
+	for _, b := range cfg.Bootstrap {
+		c.targets = append(c.targets, &target{
+			bootstrap: b,
+			wake:      make(chan struct{}, 1),
+			state:     BootstrapState{Addr: b.String(), PeerID: b.ID},
+		})
+	}
+	return c
+}
+
+// state returns how the node stands with each bootstrap peer, in the order
+// they were named.
+func (c *connector) state() []BootstrapState {
+	states := make([]BootstrapState, 0, len(c.targets))
+	for _, t := range c.targets {
+		states = append(states, t.get())
+	}
+	return states
+}
+
+// keeps reports whether id is a bootstrap peer.
+func (c *connector) keeps(id peer.ID) bool {
+	for _, t := range c.targets {
+		if t.get().PeerID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// run connects until ctx ends. It is called once.
+func (c *connector) run(ctx context.Context) {
+	events := &network.NotifyBundle{
+		ConnectedF:    func(_ network.Network, conn network.Conn) { c.changed(conn.RemotePeer()) },
+		DisconnectedF: func(_ network.Network, conn network.Conn) { c.changed(conn.RemotePeer()) },
+	}
+	c.host.Network().Notify(events)
+	defer c.host.Network().StopNotify(events)
+	var work sync.WaitGroup
+	for _, t := range c.targets {
+		work.Go(func() { c.keep(ctx, t) })
+	}
+	work.Wait()
+}
+
+// changed wakes whoever keeps the peer. It runs in the swarm and must not block.
+func (c *connector) changed(id peer.ID) {
+	for _, t := range c.targets {
+		if t.get().PeerID != id {
+			continue
+		}
+		select {
+		case t.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// keep keeps one bootstrap peer connected until ctx ends, or until it turns out
+// to be this node itself.
+func (c *connector) keep(ctx context.Context, t *target) {
+	t.since = time.Now()
+	for ctx.Err() == nil {
+		if c.connected(t) {
+			c.awaitLoss(ctx, t)
+			continue
+		}
+		err := c.attempt(ctx, t)
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, swarm.ErrSwarmClosed):
+			return
+		case errors.Is(err, errSelf):
+			c.failed(t, err, 0)
+			return
+		default:
+			wait := retryDelay(t.get().Attempts, time.Since(t.since), err, c.rand())
+			c.failed(t, err, wait)
+			c.sleep(ctx, t, wait)
+		}
+	}
+}
+
+// attempt makes one attempt to connect, and leaves the other side time to
+// make it first where both would.
+func (c *connector) attempt(ctx context.Context, t *target) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	id, err := c.dialer.who(ctx, t.bootstrap)
+	if err != nil {
+		return err
+	}
+	t.set(func(s *BootstrapState) { s.PeerID, s.NextTry = id, time.Time{} })
+	if t.get().Attempts == 0 {
+		c.sleep(ctx, t, grace(c.host.ID(), id, t.dialled, c.rand()))
+		if c.connected(t) {
+			return nil
+		}
+	}
+	return c.dialer.dial(ctx, t.bootstrap, id)
+}
+
+// awaitLoss returns when the peer is not connected any more, or ctx ends.
+func (c *connector) awaitLoss(ctx context.Context, t *target) {
+	state := t.get()
+	c.logger.Info("connected to a bootstrap peer", "peer", state.PeerID, "address", state.Addr)
+	t.set(func(s *BootstrapState) {
+		s.Connected, s.Attempts, s.LastError, s.NextTry = true, 0, "", time.Time{}
+	})
+	for c.connected(t) {
+		t.dialled = directionOf(c.host.Network().ConnsToPeer(state.PeerID))
+		select {
+		case <-t.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+	t.since = time.Now()
+	t.set(func(s *BootstrapState) { s.Connected = false })
+	c.logger.Warn("lost a bootstrap peer, connecting again", "peer", state.PeerID, "address", state.Addr)
+}
+
+// failed takes a failure down, and logs it unless it is the last one's like.
+func (c *connector) failed(t *target, err error, wait time.Duration) {
+	text := err.Error()
+	before := t.get()
+	t.set(func(s *BootstrapState) {
+		s.Attempts++
+		s.LastError = text
+		if wait > 0 {
+			s.NextTry = time.Now().Add(wait)
+		}
+	})
+	if before.LastError == text {
+		return
+	}
+	if wait == 0 {
+		c.logger.Error("a bootstrap peer is given up", "address", before.Addr, "err", err)
+		return
+	}
+	c.logger.Warn("a bootstrap peer is not reached, trying on", "address", before.Addr, "err", err)
+}
+
+// sleep returns after d, when the peer is connected, or when ctx ends.
+func (c *connector) sleep(ctx context.Context, t *target, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		case <-t.wake:
+			if c.connected(t) {
+				return
+			}
+		}
+	}
+}
+
+// connected reports whether there is a connection to the peer. One through a
+// relay with limits counts, though GossipSub does not use it: a second would be
+// the same.
+func (c *connector) connected(t *target) bool {
+	id := t.get().PeerID
+	return id != "" && isConnected(c.host, id)
+}
+
+func isConnected(h host.Host, id peer.ID) bool {
+	state := h.Network().Connectedness(id)
+	return state == network.Connected || state == network.Limited
+}
+
+func (t *target) get() BootstrapState {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state
+}
+
+func (t *target) set(f func(*BootstrapState)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f(&t.state)
+}

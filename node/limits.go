@@ -1,0 +1,146 @@
+package node
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
+	"github.com/libp2p/go-libp2p/x/rate"
+)
+
+// What a node grants the network, whatever machine it runs on. libp2p's own
+// limits grow with the machine's memory without a cap, and allow 8 connections
+// and one new one in 5 s for each address, which a home or an office behind
+// one address exceeds.
+const (
+	// connsLow and connsHigh are the connection manager's marks: above high, the
+	// least useful connections are closed down to low.
+	connsLow  = 640
+	connsHigh = 896
+	// connsGrace is how long a new connection is not closed for being useless.
+	connsGrace = time.Minute
+	// maxConns is never exceeded; the rest above connsHigh is room for newcomers
+	// until the connection manager has made some.
+	maxConns         = 1280
+	maxConnsInbound  = 1024
+	maxConnsOutbound = 512
+	// maxHandshakes bounds connections that are not known to be of a peer yet.
+	maxHandshakes = 256
+	// maxStreamsPerConn is what a connection uses at most on average: GossipSub
+	// takes two, all else comes and goes.
+	maxStreamsPerConn = 16
+	maxFDs            = 1024
+	// maxMemory bounds what buffers of all connections together reserve, bytes.
+	maxMemory = 512 << 20
+	// maxConnsPerIP bounds the connections from one IPv4 address or one IPv6
+	// /56: some hundred nodes behind one address, each twice while connecting.
+	// newConnsPerIP of them may come at once, then connsPerIPSecond.
+	maxConnsPerIP    = 256
+	newConnsPerIP    = 256
+	connsPerIPSecond = 8
+	// sitePrefixes is how many /56 prefixes' worth an IPv6 /48 gets.
+	sitePrefixes = 2
+)
+
+// newLimits makes the resource manager. The caller, or the host it is given
+// to, closes it.
+func newLimits(metrics bool) (network.ResourceManager, error) {
+	defaults := rcmgr.DefaultLimits // a copy: its maps are nil until set below
+	libp2p.SetDefaultServiceLimits(&defaults)
+	inbound := rcmgr.ResourceLimits{ // a stream from every peer at once
+		Streams:         2 * maxConns,
+		StreamsInbound:  maxConns,
+		StreamsOutbound: maxConns,
+		Memory:          64 << 20,
+	}
+	limits := rcmgr.PartialLimitConfig{
+		System: rcmgr.ResourceLimits{
+			Conns:           maxConns,
+			ConnsInbound:    maxConnsInbound,
+			ConnsOutbound:   maxConnsOutbound,
+			Streams:         maxConns * maxStreamsPerConn,
+			StreamsInbound:  maxConns * maxStreamsPerConn,
+			StreamsOutbound: maxConns * maxStreamsPerConn,
+			FD:              maxFDs,
+			Memory:          maxMemory,
+		},
+		Transient: rcmgr.ResourceLimits{
+			Conns:           maxHandshakes,
+			ConnsInbound:    maxHandshakes,
+			ConnsOutbound:   maxHandshakes,
+			Streams:         maxConns,
+			StreamsInbound:  maxConns,
+			StreamsOutbound: maxConns,
+			FD:              maxHandshakes,
+			Memory:          64 << 20,
+		},
+		// A hub that everyone connects to at once identifies everyone at once.
+		Service: map[string]rcmgr.ResourceLimits{identify.ServiceName: inbound},
+		Protocol: map[protocol.ID]rcmgr.ResourceLimits{
+			identify.ID:     inbound,
+			identify.IDPush: inbound,
+		},
+		ProtocolDefault: inbound,
+		ServiceDefault:  inbound,
+	}.Build(defaults.Scale(maxMemory, maxFDs))
+
+	opts := []rcmgr.Option{
+		rcmgr.WithLimitPerSubnet(
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: maxConnsPerIP}},
+			[]rcmgr.ConnLimitPerSubnet{
+				{PrefixLength: 56, ConnCount: maxConnsPerIP},
+				{PrefixLength: 48, ConnCount: sitePrefixes * maxConnsPerIP},
+			},
+		),
+		rcmgr.WithConnRateLimiters(newConnRates()),
+	}
+	if metrics {
+		tracer, err := rcmgr.NewStatsTraceReporter()
+		if err != nil {
+			return nil, fmt.Errorf("tracing the resource manager: %w", err)
+		}
+		opts = append(opts, rcmgr.WithTraceReporter(tracer))
+	} else {
+		opts = append(opts, rcmgr.WithMetricsDisabled())
+	}
+	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits), opts...)
+	if err != nil {
+		return nil, fmt.Errorf("setting resource limits: %w", err)
+	}
+	return m, nil
+}
+
+// newConnRates limits new connections for each remote address. Loopback is
+// exempt, as it is in libp2p.
+func newConnRates() *rate.Limiter {
+	perIP := rate.Limit{RPS: connsPerIPSecond, Burst: newConnsPerIP}
+	perSite := rate.Limit{RPS: sitePrefixes * connsPerIPSecond, Burst: sitePrefixes * newConnsPerIP}
+	return &rate.Limiter{
+		NetworkPrefixLimits: []rate.PrefixLimit{
+			{Prefix: netip.MustParsePrefix("127.0.0.0/8")},
+			{Prefix: netip.MustParsePrefix("::1/128")},
+		},
+		SubnetRateLimiter: rate.SubnetLimiter{
+			IPv4SubnetLimits: []rate.SubnetLimit{{PrefixLength: 32, Limit: perIP}},
+			IPv6SubnetLimits: []rate.SubnetLimit{
+				{PrefixLength: 56, Limit: perIP},
+				{PrefixLength: 48, Limit: perSite},
+			},
+			GracePeriod: time.Minute,
+		},
+	}
+}
+
+func newConnManager() (*connmgr.BasicConnMgr, error) {
+	m, err := connmgr.NewConnManager(connsLow, connsHigh, connmgr.WithGracePeriod(connsGrace))
+	if err != nil {
+		return nil, fmt.Errorf("making the connection manager: %w", err)
+	}
+	return m, nil
+}

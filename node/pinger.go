@@ -1,0 +1,191 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+)
+
+// Times and bounds of measuring round trips. This is libp2p's ping protocol,
+// which has nothing to do with the pings that p2ping carries.
+const (
+	pingTick = time.Second
+	// firstPing is when a new peer is first measured.
+	firstPing = 2 * time.Second
+	// pingInterval is between two measurements of a peer. Those that this node
+	// keeps are measured more often, to notice when they are gone: a QUIC
+	// connection to a peer that was killed looks alive until something is sent
+	// on it, and one into a partition until 30 s have passed.
+	pingInterval = 30 * time.Second
+	keptInterval = 10 * time.Second
+	pingTimeout  = 5 * time.Second
+	// goneAfter is how many pings in a row a kept peer may leave unanswered.
+	goneAfter = 2
+	// maxPings bounds measurements under way.
+	maxPings = 16
+)
+
+type pingerConfig struct {
+	Host host.Host
+	// Keep says which peers are to be reconnected when they don't answer.
+	Keep   func(peer.ID) bool
+	Logger *slog.Logger
+}
+
+// pinger measures the round trip time to every connected peer, into the
+// peerstore.
+type pinger struct {
+	host   host.Host
+	keep   func(peer.ID) bool
+	logger *slog.Logger
+	slots  chan struct{}
+
+	mu    sync.Mutex
+	peers map[peer.ID]*pinged
+}
+
+type pinged struct {
+	next   time.Time
+	missed int // in a row
+}
+
+func newPinger(cfg pingerConfig) *pinger {
+	return &pinger{
+		host:   cfg.Host,
+		keep:   cfg.Keep,
+		logger: cfg.Logger,
+		slots:  make(chan struct{}, maxPings),
+		peers:  make(map[peer.ID]*pinged),
+	}
+}
+
+// run measures until ctx ends. It is called once.
+func (p *pinger) run(ctx context.Context) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	ticker := time.NewTicker(pingTick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			for _, id := range p.due(now) {
+				select {
+				case p.slots <- struct{}{}:
+					work.Go(func() {
+						defer func() { <-p.slots }()
+						p.measure(ctx, id)
+					})
+				default: // too many under way: with the next round
+				}
+			}
+		}
+	}
+}
+
+// due returns whom to measure now, and sets when each is measured next.
+func (p *pinger) due(now time.Time) []peer.ID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var due []peer.ID
+	connected := p.host.Network().Peers()
+	old := p.peers
+	p.peers = make(map[peer.ID]*pinged, len(connected))
+	for _, id := range connected {
+		state := old[id]
+		if state == nil {
+			state = &pinged{next: now.Add(firstPing)}
+		}
+		p.peers[id] = state
+		if now.Before(state.next) {
+			continue
+		}
+		interval := pingInterval
+		if p.keep(id) {
+			interval = keptInterval
+		}
+		// A quarter of jitter, so that nodes started together don't ping together.
+		state.next = now.Add(interval - time.Duration(mathrand.Int64N(int64(interval/4))))
+		due = append(due, id)
+	}
+	return due
+}
+
+// measure pings a peer once, and closes the connections to one that this node
+// keeps and that has not answered for some time.
+func (p *pinger) measure(ctx context.Context, id peer.ID) {
+	rtt, err := pingOnce(ctx, p.host, id)
+	if ctx.Err() != nil {
+		return
+	}
+	if err == nil {
+		p.host.Peerstore().RecordLatency(id, rtt)
+	}
+	if !p.missed(id, errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)) {
+		return
+	}
+	p.logger.Warn("a peer does not answer, connecting again", "peer", id)
+	if err := p.host.Network().ClosePeer(id); err != nil {
+		p.logger.Debug("closing a peer that does not answer", "peer", id, "err", err)
+	}
+}
+
+// missed counts pings without an answer and reports whether they are too many.
+func (p *pinger) missed(id peer.ID, timedOut bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	state := p.peers[id]
+	if state == nil {
+		return false
+	}
+	if !timedOut {
+		state.missed = 0
+		return false
+	}
+	state.missed++
+	state.next = time.Now() // again at once
+	return state.missed >= goneAfter && p.keep(id)
+}
+
+// pingOnce measures one round trip.
+func pingOnce(ctx context.Context, h host.Host, id peer.ID) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	ctx = network.WithNoDial(network.WithAllowLimitedConn(ctx, "ping"), "ping")
+	s, err := h.NewStream(ctx, id, ping.ID)
+	if err != nil {
+		return 0, fmt.Errorf("opening a ping stream: %w", err)
+	}
+	defer context.AfterFunc(ctx, func() { s.Reset() })() //nolint:errcheck // it is being given up
+	if err := s.SetDeadline(time.Now().Add(pingTimeout)); err != nil {
+		return 0, errors.Join(err, s.Reset())
+	}
+	var out, in [ping.PingSize]byte
+	rand.Read(out[:]) //nolint:errcheck // it never fails
+	start := time.Now()
+	if _, err := s.Write(out[:]); err != nil {
+		return 0, errors.Join(err, s.Reset())
+	}
+	if _, err := io.ReadFull(s, in[:]); err != nil {
+		return 0, errors.Join(err, s.Reset())
+	}
+	rtt := time.Since(start)
+	if !bytes.Equal(in[:], out[:]) {
+		return 0, errors.Join(errors.New("another answer than was sent"), s.Reset())
+	}
+	return rtt, s.Close()
+}

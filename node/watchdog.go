@@ -1,0 +1,238 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// Times and bounds of the watchdog.
+const (
+	watchInterval = 4 * time.Second
+	// deafAfter is how long a connected peer may be missing from the topic. A
+	// healthy one is on it within a second.
+	deafAfter = 12 * time.Second
+	// suspectAfter is how long it may be missing when a stream to it broke:
+	// pubsub has then forgotten what the peer told it, and must be told again.
+	suspectAfter = 2 * time.Second
+	// maxBounces is how often in a row a peer is closed and redialled; one that
+	// stays off the topic is on another and is left alone for bounceRest.
+	maxBounces = 2
+	bounceRest = 30 * time.Minute
+	// maxWatched bounds the peers watched that are not connected any more.
+	maxWatched = 4096
+	// redials and redialPause are for getting a closed peer back.
+	redials     = 3
+	redialPause = 2 * time.Second
+)
+
+type watchdogConfig struct {
+	Host   host.Host
+	Dialer *dialer
+	// TopicPeers returns the peers that are on the topic now.
+	TopicPeers func() []peer.ID
+	Logger     *slog.Logger
+}
+
+// watchdog mends deafness. When the stream that carries our messages to a peer
+// breaks but a connection remains, pubsub forgets which topics the peer is on,
+// opens a new stream, and is never told again: nothing we publish reaches the
+// peer any more, and nothing reports it. After more than four broken streams
+// in ten minutes it does not even open a new one. Either way the peer, though
+// connected, is missing from our topic: that is what is watched for. A new
+// connection mends it, as both sides then tell each other anew.
+type watchdog struct {
+	host       host.Host
+	dialer     *dialer
+	topicPeers func() []peer.ID
+	logger     *slog.Logger
+	suspects   chan peer.ID
+
+	// Owned by run.
+	watched map[peer.ID]*watched
+	work    sync.WaitGroup
+}
+
+// watched is a peer that is missing from the topic, or was.
+type watched struct {
+	due     time.Time // when it counts as deaf; zero: it is on the topic
+	bounces int
+	last    time.Time // when it was last bounced
+}
+
+func newWatchdog(cfg watchdogConfig) *watchdog {
+	return &watchdog{
+		host:       cfg.Host,
+		dialer:     cfg.Dialer,
+		topicPeers: cfg.TopicPeers,
+		logger:     cfg.Logger,
+		suspects:   make(chan peer.ID, 64),
+		watched:    make(map[peer.ID]*watched),
+	}
+}
+
+// suspect tells the watchdog that a stream to the peer broke. It never blocks,
+// and may be called at any time.
+func (w *watchdog) suspect(id peer.ID) {
+	select {
+	case w.suspects <- id:
+	default: // the next look finds it all the same, only later
+	}
+}
+
+// run watches until ctx ends. It is called once.
+func (w *watchdog) run(ctx context.Context) {
+	defer w.work.Wait()
+	ticker := time.NewTicker(watchInterval)
+	defer ticker.Stop()
+	check := time.NewTimer(watchInterval)
+	defer check.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case id := <-w.suspects:
+			w.expect(id, time.Now().Add(suspectAfter))
+			check.Reset(suspectAfter)
+		case <-check.C:
+			w.look(ctx, time.Now())
+		case <-ticker.C:
+			w.look(ctx, time.Now())
+		}
+	}
+}
+
+// expect sets when a peer that is not on the topic counts as deaf.
+func (w *watchdog) expect(id peer.ID, due time.Time) {
+	p := w.watched[id]
+	if p == nil {
+		p = &watched{}
+		w.watched[id] = p
+	}
+	if p.due.IsZero() || due.Before(p.due) {
+		p.due = due
+	}
+}
+
+// look compares who is connected with who is on the topic.
+func (w *watchdog) look(ctx context.Context, now time.Time) {
+	onTopic := make(map[peer.ID]bool)
+	for _, id := range w.topicPeers() {
+		onTopic[id] = true
+	}
+	connected := make(map[peer.ID]bool)
+	for _, id := range w.host.Network().Peers() {
+		connected[id] = true
+		switch {
+		case onTopic[id]:
+			delete(w.watched, id)
+		case w.host.Network().Connectedness(id) == network.Connected && w.speaksGossipSub(id):
+			if p := w.watched[id]; p == nil || p.due.IsZero() {
+				w.expect(id, now.Add(deafAfter))
+			}
+			w.judge(ctx, id, now)
+		}
+	}
+	for id, p := range w.watched {
+		if connected[id] {
+			continue
+		}
+		p.due = time.Time{}
+		if p.bounces == 0 || now.Sub(p.last) > bounceRest || len(w.watched) > maxWatched {
+			delete(w.watched, id)
+		}
+	}
+}
+
+// judge bounces a peer that is due.
+func (w *watchdog) judge(ctx context.Context, id peer.ID, now time.Time) {
+	p := w.watched[id]
+	if now.Before(p.due) {
+		return
+	}
+	if p.bounces >= maxBounces {
+		if now.Sub(p.last) < bounceRest {
+			return
+		}
+		p.bounces = 0
+	}
+	p.bounces++
+	p.last = now
+	p.due = time.Time{}
+	if p.bounces == maxBounces {
+		w.logger.Info("a connected peer speaks GossipSub but is not on the topic: reconnecting once more, then leaving it alone", "peer", id)
+	} else {
+		w.logger.Info("a connected peer speaks GossipSub but is not on the topic: reconnecting", "peer", id)
+	}
+	w.work.Go(func() { w.bounce(ctx, id) })
+}
+
+func (w *watchdog) speaksGossipSub(id peer.ID) bool {
+	protocols, err := w.host.Peerstore().GetProtocols(id)
+	if err != nil {
+		return false
+	}
+	for _, p := range protocols {
+		if strings.HasPrefix(string(p), "/meshsub/") {
+			return true
+		}
+	}
+	return false
+}
+
+// bounce closes all connections to a peer and makes a new one.
+func (w *watchdog) bounce(ctx context.Context, id peer.ID) {
+	conns := w.host.Network().ConnsToPeer(id)
+	last := directionOf(conns)
+	addrs := w.host.Peerstore().Addrs(id)
+	for _, c := range conns {
+		if c.Stat().Direction == network.DirOutbound {
+			addrs = append(addrs, c.RemoteMultiaddr())
+		}
+	}
+	if err := w.host.Network().ClosePeer(id); err != nil {
+		w.logger.Debug("closing a deaf peer", "peer", id, "err", err)
+	}
+	// Disconnecting shortens what the peerstore remembers.
+	w.host.Peerstore().AddAddrs(id, addrs, peerstore.TempAddrTTL)
+	pause := grace(w.host.ID(), id, last, rand.Float64())
+	for range redials {
+		if !wait(ctx, pause) || isConnected(w.host, id) {
+			return
+		}
+		err := w.redial(ctx, id, addrs)
+		if err == nil {
+			return
+		}
+		w.logger.Debug("reconnecting to a peer that was deaf", "peer", id, "err", err)
+		pause = redialPause
+	}
+}
+
+func (w *watchdog) redial(ctx context.Context, id peer.ID, addrs []ma.Multiaddr) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	w.dialer.clearBackoff(id)
+	return w.host.Connect(ctx, peer.AddrInfo{ID: id, Addrs: addrs})
+}
+
+// wait sleeps for d and reports whether it did, rather than ctx ending.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
