@@ -1,0 +1,142 @@
+// Package api is a node's HTTP face: requests in, calls to the node out. It
+// holds no state of the network's own.
+//
+// # Safety
+//
+// A web page can make a browser send requests to this machine. Every request
+// must therefore name a host that is known to be this node's, which defeats
+// DNS rebinding, and must not come from another site's page; the publishing
+// GET, which every <img> could ask for, is guarded hardest (guard.go).
+//
+// # Errors
+//
+// Every error is a problem document (RFC 9457), made in one place (problem.go)
+// from what handlers return.
+//
+// # Limits
+//
+// Bodies, headers, lines, streams and times are bounded by the constants of
+// this package. A stream that its reader does not drain is cut off, and costs
+// nobody else anything: streams pull from the ledger and have no queues.
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"p2ping/node"
+	"p2ping/node/ledger"
+)
+
+// Node is what the API asks of a node. *node.Node is one. All methods are
+// called from many goroutines at once.
+type Node interface {
+	Info() (node.Info, error)
+	Peers() []node.PeerInfo
+	// Connect blocks until a connection stands or ctx ends.
+	Connect(ctx context.Context, address string) (peer.ID, error)
+	Readiness() node.Readiness
+	Sync() (node.SyncState, error)
+	// Publish blocks until the ping is on disk.
+	Publish(ctx context.Context, text string) (node.Published, error)
+	Ledger() *ledger.Ledger
+}
+
+// Config says what is served, and to whom.
+type Config struct {
+	// Node is required. The caller closes it, after the server.
+	Node Node
+	// Hosts are the names and addresses, without port, that requests may be
+	// addressed to beside this machine's loopback names; "*" allows every name,
+	// which leaves other sites' pages a way in.
+	Hosts []string
+	// Token must come with every request but GET /livez, as bearer token; ""
+	// asks for none.
+	Token string
+	// Gatherer holds what GET /metrics shows; nil shows nothing.
+	Gatherer prometheus.Gatherer
+	// Registerer receives the server's own metrics; nil keeps them to itself.
+	Registerer prometheus.Registerer
+	// Logger receives what goes wrong inside; nil discards it.
+	Logger *slog.Logger
+}
+
+// Server answers HTTP requests. Make it with [New].
+type Server struct {
+	node      Node
+	topic     string
+	self      peer.ID
+	author    string // self in base58
+	logger    *slog.Logger
+	guard     *guard
+	resources map[string]*resource
+	metrics   http.Handler
+	common    []header // set on every answer
+	buffers   sync.Pool
+	now       func() time.Time
+
+	stopping chan struct{} // closed when streams have to end
+	stopOnce sync.Once     // closes stopping
+}
+
+// New makes a server. It fails when the configuration can't work.
+func New(cfg Config) (*Server, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Registerer == nil {
+		cfg.Registerer = prometheus.NewRegistry()
+	}
+	if cfg.Gatherer == nil {
+		cfg.Gatherer = prometheus.NewRegistry()
+	}
+	if cfg.Node == nil {
+		return nil, errors.New("an API server needs a node")
+	}
+	info, err := cfg.Node.Info()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		node:    cfg.Node,
+		topic:   info.Topic,
+		self:    info.PeerID,
+		author:  info.PeerID.String(),
+		logger:  cfg.Logger,
+		guard:   newGuard(cfg.Hosts, cfg.Token),
+		metrics: promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn)}),
+		common:  commonHeaders(),
+		buffers: sync.Pool{New: func() any { return new([]byte) }},
+		now:     time.Now,
+
+		stopping: make(chan struct{}),
+	}
+	s.resources, err = s.routes(cfg.Registerer)
+	return s, err
+}
+
+// header is a name in canonical form with its shared, read-only values: the
+// cheapest way to set one.
+type header struct {
+	name   string
+	values []string
+}
+
+// commonHeaders say that answers are data for this origin alone: not to be
+// sniffed, kept, framed, run or embedded.
+func commonHeaders() []header {
+	return []header{
+		{"X-Content-Type-Options", []string{"nosniff"}},
+		{"Cache-Control", []string{"no-store"}},
+		{"Content-Security-Policy", []string{"default-src 'none'; frame-ancestors 'none'"}},
+		{"Cross-Origin-Resource-Policy", []string{"same-origin"}},
+	}
+}

@@ -1,0 +1,252 @@
+package api
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"p2ping/api/client"
+	"p2ping/node"
+	"p2ping/node/entry"
+	"p2ping/node/ledger"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const testTopic = "test"
+
+// fakeNode is a node without a network: it signs for itself and keeps a real
+// ledger.
+type fakeNode struct {
+	key    crypto.PrivKey
+	id     peer.ID
+	ledger *ledger.Ledger
+	seqno  atomic.Uint64
+
+	// fail, when set, is what Publish and Connect return.
+	fail atomic.Pointer[error]
+	// onPublish, when set before the node is used, runs in every Publish.
+	onPublish func()
+	notReady  []string
+}
+
+// testKey returns the same identity for the same seed.
+func testKey(t testing.TB, seed byte) crypto.PrivKey {
+	t.Helper()
+	std := ed25519.NewKeyFromSeed([]byte(strings.Repeat(string(rune('a'+seed)), ed25519.SeedSize)))
+	key, err := crypto.UnmarshalEd25519PrivateKey(std)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func newFakeNode(t testing.TB) *fakeNode {
+	t.Helper()
+	l, err := ledger.Open(ledger.Config{Path: filepath.Join(t.TempDir(), "ledger.db"), NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	n := &fakeNode{key: testKey(t, 0), ledger: l}
+	if n.id, err = peer.IDFromPrivateKey(n.key); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func (n *fakeNode) Info() (node.Info, error) {
+	key, err := crypto.MarshalPublicKey(n.key.GetPublic())
+	return node.Info{
+		PeerID:    n.id,
+		PublicKey: key,
+		Addresses: []string{"/ip4/127.0.0.1/tcp/6001/p2p/" + n.id.String()},
+		Topic:     testTopic,
+		Agent:     "p2ping/test",
+		Version:   "test",
+		StartedAt: time.Unix(1700000000, 123456000),
+	}, err
+}
+
+func (n *fakeNode) Peers() []node.PeerInfo {
+	return []node.PeerInfo{{PeerID: n.id, Direction: "inbound", Transport: "quic-v1", RTT: 1500 * time.Microsecond, OnTopic: true}}
+}
+
+func (n *fakeNode) Connect(context.Context, string) (peer.ID, error) {
+	if err := n.fail.Load(); err != nil {
+		return "", *err
+	}
+	return n.id, nil
+}
+
+func (n *fakeNode) Readiness() node.Readiness {
+	return node.Readiness{Ready: n.notReady == nil, Reasons: n.notReady}
+}
+
+func (n *fakeNode) Sync() (node.SyncState, error) {
+	digest, state, err := n.ledger.Digest()
+	return node.SyncState{State: state, Digest: digest}, err
+}
+
+func (n *fakeNode) Ledger() *ledger.Ledger { return n.ledger }
+
+func (n *fakeNode) Publish(ctx context.Context, text string) (node.Published, error) {
+	if n.onPublish != nil {
+		n.onPublish()
+	}
+	if err := n.fail.Load(); err != nil {
+		return node.Published{}, *err
+	}
+	e, err := n.sign(time.Now(), text)
+	if err != nil {
+		return node.Published{}, err
+	}
+	records, err := n.ledger.Append(ctx, ledger.Own, e)
+	if err != nil {
+		return node.Published{}, err
+	}
+	return node.Published{
+		Entry: e.ID, Text: text, Author: n.id, SentAt: e.Pings[0].Time(), TopicPeers: 2, Cursor: records[0].Cursor,
+	}, nil
+}
+
+// sign makes an entry of texts at the time at.
+func (n *fakeNode) sign(at time.Time, texts ...string) (*entry.Entry, error) {
+	var seqno [8]byte
+	binary.BigEndian.PutUint64(seqno[:], n.seqno.Add(1))
+	pings := make([]entry.Ping, len(texts))
+	for i, text := range texts {
+		pings[i] = entry.Ping{Text: text, SentAt: at.UnixMicro() + int64(i)}
+	}
+	return entry.Sign(n.key, testTopic, seqno, pings)
+}
+
+// failWith makes Publish and Connect fail until called with nil.
+func (n *fakeNode) failWith(err error) {
+	if err == nil {
+		n.fail.Store(nil)
+		return
+	}
+	n.fail.Store(&err)
+}
+
+// texts returns the texts in the ledger in order of arrival.
+func (n *fakeNode) texts(t testing.TB) []string {
+	t.Helper()
+	records, err := n.ledger.After(0, 1_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []string{}
+	for _, r := range records {
+		for _, p := range r.Entry.Pings {
+			texts = append(texts, p.Text)
+		}
+	}
+	return texts
+}
+
+// api is a real server on a real socket, with a real client.
+type testAPI struct {
+	*client.Client
+	node   *fakeNode
+	server *Server
+	url    string
+}
+
+// start serves a fake node. configure may change the configuration.
+func start(t testing.TB, configure ...func(*Config)) *testAPI {
+	t.Helper()
+	n := newFakeNode(t)
+	registry := prometheus.NewRegistry()
+	cfg := Config{Node: n, Gatherer: registry, Registerer: registry}
+	for _, c := range configure {
+		c(&cfg)
+	}
+	return serve(t, n, cfg)
+}
+
+func serve(t testing.TB, n *fakeNode, cfg Config) *testAPI {
+	t.Helper()
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, l) }()
+	a := &testAPI{node: n, server: s, url: "http://" + l.Addr().String()}
+	if a.Client, err = client.New(client.Config{URL: a.url, Token: cfg.Token}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		a.Close()
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return a
+}
+
+// do makes a raw request of method, path, body and header pairs, and reads the
+// whole answer.
+func (a *testAPI) do(t testing.TB, method, path, body string, headers ...string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, a.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			req.Host = headers[i+1]
+			continue
+		}
+		req.Header.Add(headers[i], headers[i+1])
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	answer, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer answer.Body.Close()
+	b, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return answer, string(b)
+}
+
+// wantError returns err as a node's refusal with the status.
+func wantError(t testing.TB, err error, status int) *client.Error {
+	t.Helper()
+	e, ok := errors.AsType[*client.Error](err)
+	if !ok || e.Status != status {
+		t.Fatalf("got %v, want a refusal with status %d", err, status)
+	}
+	return e
+}
+
+var _ = httptest.NewRecorder
