@@ -105,6 +105,12 @@ func hostOptions(cfg HostConfig) ([]libp2p.Option, error) {
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(conns),
+		// After 100 dials over UDP, or over IPv6, of which 95 failed, libp2p takes
+		// the network for a black hole and makes one dial in a hundred. But we
+		// redial one peer for as long as it is away: ten minutes of that, and a
+		// peer that returns would be out of reach for a quarter of an hour.
+		libp2p.UDPBlackHoleSuccessCounter(nil),
+		libp2p.IPv6BlackHoleSuccessCounter(nil),
 	}
 	if len(cfg.Announce) > 0 {
 		announce := slices.Clone(cfg.Announce)
