@@ -92,7 +92,7 @@ func (n *Network) reset(a, b int, prefix string, dir network.Direction) int {
 		return 0
 	}
 	count := 0
-	for _, conn := range n.Nodes[a].host.Network().ConnsToPeer(n.Nodes[b].ID) {
+	for _, conn := range n.Nodes[a].life.host.Network().ConnsToPeer(n.Nodes[b].ID) {
 		for _, s := range conn.GetStreams() {
 			if !strings.HasPrefix(string(s.Protocol()), prefix) || dir != network.DirUnknown && s.Stat().Direction != dir {
 				continue
@@ -110,15 +110,15 @@ func (n *Network) Connect(a, b int) error {
 	ctx, cancel := context.WithTimeout(n.t.Context(), 10*time.Second)
 	defer cancel()
 	from, to := n.Nodes[a], n.Nodes[b]
-	from.host.Peerstore().AddAddr(to.ID, quicAddr(b), peerstore.PermanentAddrTTL)
-	_, err := from.host.Network().DialPeer(network.WithForceDirectDial(ctx, "nodetest"), to.ID)
+	from.life.host.Peerstore().AddAddr(to.ID, quicAddr(b), peerstore.PermanentAddrTTL)
+	_, err := from.life.host.Network().DialPeer(network.WithForceDirectDial(ctx, "nodetest"), to.ID)
 	return err
 }
 
 // Disconnect closes every connection between a and b at a's end.
 func (n *Network) Disconnect(a, b int) {
 	if n.Nodes[a].Up() {
-		_ = n.Nodes[a].host.Network().ClosePeer(n.Nodes[b].ID) // broken already is fine
+		_ = n.Nodes[a].life.host.Network().ClosePeer(n.Nodes[b].ID) // broken already is fine
 	}
 }
 
@@ -144,7 +144,7 @@ func (n *Network) Connections(a, b int) int {
 	if !n.Nodes[a].Up() {
 		return 0
 	}
-	return len(n.Nodes[a].host.Network().ConnsToPeer(n.Nodes[b].ID))
+	return len(n.Nodes[a].life.host.Network().ConnsToPeer(n.Nodes[b].ID))
 }
 
 // hopBetween is what a sends to b.

@@ -49,12 +49,12 @@ type simHost struct {
 	taps []*tap
 }
 
-// newHost starts the i-th host. build makes it of the options that put it on
-// the wire; nil is plain libp2p.
-func (w *wire) newHost(key crypto.PrivKey, i int, build func(crypto.PrivKey, multiaddr.Multiaddr, ...libp2p.Option) (host.Host, error)) (*simHost, error) {
-	if build == nil {
-		build = plainHost
-	}
+// builder makes a host that listens at an address, with further options.
+type builder func(key crypto.PrivKey, listen multiaddr.Multiaddr, opts ...libp2p.Option) (host.Host, error)
+
+// newHost starts the i-th host, which build makes of the options that put it
+// on the wire.
+func (w *wire) newHost(key crypto.PrivKey, i int, build builder) (*simHost, error) {
 	s := &simHost{}
 	reuse := libp2p.QUICReuse(func(reset quic.StatelessResetKey, token quic.TokenGeneratorKey) (*quicreuse.ConnManager, error) {
 		var err error
@@ -85,13 +85,12 @@ func (s *simHost) Close() error {
 	return errors.Join(s.Host.Close(), s.quic.Close())
 }
 
-// kill closes the host without a goodbye, as if its power had gone: peers find
-// out by their own timeouts.
-func (s *simHost) kill() error {
+// silence keeps the host from saying anything more, as if its power had gone:
+// peers find out by their own timeouts.
+func (s *simHost) silence() {
 	for _, t := range s.taps {
 		t.silence()
 	}
-	return s.Close()
 }
 
 // plainHost is libp2p as it comes.

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,8 +40,11 @@ type Network struct {
 	wire  *wire
 	began time.Time
 	log   *slog.Logger
-	plain bool
 	opts  Options
+
+	mu    sync.Mutex      // guards what follows, and every node's skew
+	tried map[string]int  // every text handed to Publish, and by which node
+	acked map[string]bool // those whose Publish returned nil
 }
 
 // Options say what a network's nodes are. The zero value is the real thing.
@@ -73,6 +77,8 @@ func Run(t *testing.T, seed uint64, opts Options, f func(*testing.T, *Network)) 
 			wire:  newWire(seed),
 			began: time.Now(),
 			opts:  opts,
+			tried: make(map[string]int),
+			acked: make(map[string]bool),
 		}
 		n.log = n.newLogger(opts.Log)
 		n.wire.net.Start()

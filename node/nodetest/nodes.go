@@ -1,15 +1,26 @@
 package nodetest
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"p2ping/node"
+	"p2ping/node/ledger"
 )
 
-// Node is one place in the network: an identity and an address that outlive
-// the hosts and members that come and go there.
+// Node is one place in the network: an identity, an address and a data
+// directory that outlive the hosts and members that come and go there.
 type Node struct {
 	// Index is the node's place in [Network.Nodes].
 	Index int
@@ -20,34 +31,83 @@ type Node struct {
 	key       crypto.PrivKey
 	bootstrap []int
 	skew      time.Duration
-	host      *simHost // nil while it is down
+	dir       string
+	disks     int // how many ledger files it has had: a crash starts a new one
+	life      *life
+}
+
+// life is one run of a node, from its start to its stop or crash. Who makes
+// it closes it; with [Options.HostsOnly] it has only a host.
+type life struct {
+	host   *simHost
+	ledger *ledger.Ledger
+	node   *node.Node
+	root   *os.Root
+	cancel context.CancelFunc
+	ran    chan error // Run's answer
 }
 
 // Add makes a node that is not started yet and that knows the nodes given as
 // its bootstrap peers, which need not exist yet. It returns its index.
 func (n *Network) Add(bootstrap ...int) int {
+	n.t.Helper()
 	i := len(n.Nodes)
 	key := identity(n.seed, i)
 	id, err := peer.IDFromPrivateKey(key)
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.Nodes = append(n.Nodes, &Node{Index: i, ID: id, net: n, key: key, bootstrap: bootstrap})
+	dir := filepath.Join(n.t.TempDir(), fmt.Sprint(i))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		n.t.Fatal(err)
+	}
+	n.Nodes = append(n.Nodes, &Node{Index: i, ID: id, net: n, key: key, bootstrap: bootstrap, dir: dir})
 	return i
 }
 
 // Up reports whether the node is running.
-func (d *Node) Up() bool { return d.host != nil }
+func (d *Node) Up() bool { return d.life != nil }
 
 // Host returns the node's libp2p host, nil while it is down.
 func (d *Node) Host() host.Host {
-	if d.host == nil {
+	if d.life == nil {
 		return nil
 	}
-	return d.host.Host
+	return d.life.host.Host
 }
 
-// Start starts the nodes given, in that order.
+// Member returns the running node itself, nil while it is down.
+func (d *Node) Member() *node.Node {
+	if d.life == nil {
+		return nil
+	}
+	return d.life.node
+}
+
+// Ledger returns the node's open ledger, nil while it is down.
+func (d *Node) Ledger() *ledger.Ledger {
+	if d.life == nil {
+		return nil
+	}
+	return d.life.ledger
+}
+
+// ClockSkew sets how far the node's clock is ahead of the network's, from now
+// on and over restarts.
+func (n *Network) ClockSkew(i int, skew time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.Nodes[i].skew = skew
+}
+
+// now is the clock on the node's wall.
+func (d *Node) now() time.Time {
+	d.net.mu.Lock()
+	defer d.net.mu.Unlock()
+	return time.Now().Add(d.skew)
+}
+
+// Start starts the nodes given, in that order, unless they are up.
 func (n *Network) Start(which ...int) {
 	n.t.Helper()
 	for _, i := range which {
@@ -55,30 +115,80 @@ func (n *Network) Start(which ...int) {
 		if d.Up() {
 			continue
 		}
-		h, err := n.wire.newHost(d.key, i, nil)
+		l, err := d.start()
 		if err != nil {
-			n.t.Fatal(err)
+			n.t.Fatalf("starting node %d: %v", i, errors.Join(err, l.end()))
 		}
-		d.host = h
+		d.life = l
 	}
+}
+
+// start returns what it made so far even when it fails.
+func (d *Node) start() (*life, error) {
+	l := &life{}
+	var err error
+	logger := d.net.log.With("node", d.Index)
+	build := func(key crypto.PrivKey, listen multiaddr.Multiaddr, opts ...libp2p.Option) (host.Host, error) {
+		return node.NewHost(node.HostConfig{
+			Key:     key,
+			Listen:  []multiaddr.Multiaddr{listen},
+			Logger:  logger,
+			Options: opts,
+		})
+	}
+	if d.net.opts.HostsOnly {
+		build = plainHost
+	}
+	if l.host, err = d.net.wire.newHost(d.key, d.Index, build); err != nil || d.net.opts.HostsOnly {
+		return l, err
+	}
+	if l.ledger, err = ledger.Open(ledger.Config{Path: d.ledgerPath(), NoSync: true, Logger: logger}); err != nil {
+		return l, err
+	}
+	if l.root, err = os.OpenRoot(d.dir); err != nil {
+		return l, err
+	}
+	var bootstrap []node.Bootstrap
+	for _, j := range d.bootstrap {
+		bootstrap = append(bootstrap, node.Bootstrap{Addr: quicAddr(j), ID: d.net.Nodes[j].ID})
+	}
+	l.node, err = node.New(node.Config{
+		Host:           l.host.Host,
+		Ledger:         l.ledger,
+		Topic:          "nodetest",
+		Bootstrap:      bootstrap,
+		Dir:            l.root,
+		Logger:         logger,
+		Now:            d.now,
+		DisableCatchUp: d.net.opts.NoCatchUp,
+	})
+	if err != nil {
+		return l, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	l.cancel, l.ran = cancel, make(chan error, 1)
+	go func() { l.ran <- l.node.Run(ctx) }()
+	return l, nil
+}
+
+// ledgerPath is where the node's ledger is kept now.
+func (d *Node) ledgerPath() string {
+	return filepath.Join(d.dir, fmt.Sprintf("ledger%d.db", d.disks))
 }
 
 // Stop stops the nodes given cleanly, as SIGTERM would.
 func (n *Network) Stop(which ...int) {
 	n.t.Helper()
 	for _, i := range which {
-		d := n.Nodes[i]
-		if !d.Up() {
-			continue
+		if err := n.Nodes[i].end(); err != nil {
+			n.t.Errorf("stopping node %d: %v", i, err)
 		}
-		if err := d.host.Close(); err != nil {
-			n.t.Errorf("closing host %d: %v", i, err)
-		}
-		d.host = nil
 	}
 }
 
-// Crash stops the nodes given as a power cut would.
+// Crash stops the nodes given as a power cut would: peers get no goodbye, and
+// the ledger is what was on the disk at this instant, whatever a node that is
+// only closing may still write.
 func (n *Network) Crash(which ...int) {
 	n.t.Helper()
 	for _, i := range which {
@@ -86,10 +196,75 @@ func (n *Network) Crash(which ...int) {
 		if !d.Up() {
 			continue
 		}
-		if err := d.host.kill(); err != nil {
-			n.t.Errorf("killing host %d: %v", i, err)
+		// Nothing is in the middle of a write once all goroutines wait.
+		synctest.Wait()
+		d.life.host.silence()
+		if err := d.keepDisk(); err != nil {
+			n.t.Fatalf("crashing node %d: %v", i, err)
 		}
-		d.host = nil
+		if err := d.end(); err != nil {
+			n.t.Errorf("crashing node %d: %v", i, err)
+		}
+	}
+}
+
+// keepDisk copies the ledger's file and makes the copy the node's next ledger.
+func (d *Node) keepDisk() error {
+	if d.life.ledger == nil {
+		return nil
+	}
+	data, err := os.ReadFile(d.ledgerPath())
+	if err != nil {
+		return err
+	}
+	d.disks++
+	return os.WriteFile(d.ledgerPath(), data, 0o600)
+}
+
+// Restart stops the nodes given, cleanly, and starts them again.
+func (n *Network) Restart(which ...int) {
+	n.t.Helper()
+	n.Stop(which...)
+	n.Start(which...)
+}
+
+// end ends the node's present life, if it has one.
+func (d *Node) end() error {
+	if d.life == nil {
+		return nil
+	}
+	l := d.life
+	d.life = nil
+	return l.end()
+}
+
+// end closes whatever a life has, in the order that package node asks for.
+func (l *life) end() error {
+	var errs []error
+	if l.cancel != nil {
+		l.cancel()
+		errs = append(errs, <-l.ran)
+	}
+	if l.node != nil {
+		errs = append(errs, l.node.Close())
+	}
+	if l.host != nil {
+		errs = append(errs, l.host.Close())
+	}
+	if l.ledger != nil {
+		errs = append(errs, l.ledger.Close())
+	}
+	if l.root != nil {
+		errs = append(errs, l.root.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// StartAll starts every node that is down, in order.
+func (n *Network) StartAll() {
+	n.t.Helper()
+	for i := range n.Nodes {
+		n.Start(i)
 	}
 }
 

@@ -1,0 +1,38 @@
+package nodetest
+
+import (
+	"flag"
+	"os"
+	"testing"
+)
+
+var (
+	seedFlag  = flag.Uint64("seed", 0, "replay one schedule: the one with this `seed`")
+	seedsFlag = flag.Int("seeds", 12, "play schedules with the seeds 1 to `N`")
+	logFlag   = flag.Bool("nodelog", false, "print every node's log, with virtual times")
+)
+
+// seeds returns the seeds to play.
+func seeds() []uint64 {
+	if *seedFlag != 0 {
+		return []uint64{*seedFlag}
+	}
+	all := make([]uint64, *seedsFlag)
+	for i := range all {
+		all[i] = uint64(i + 1)
+	}
+	return all
+}
+
+// options returns the real thing, and its log where it was asked for.
+func options() Options {
+	if *logFlag {
+		return Options{Log: os.Stderr}
+	}
+	return Options{}
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(m.Run())
+}

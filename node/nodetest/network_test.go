@@ -1,0 +1,254 @@
+package nodetest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"p2ping/node/ledger"
+)
+
+// connected waits until the network is one and every node has a peer on the
+// topic, at most a minute.
+func connected(t *testing.T, n *Network) {
+	t.Helper()
+	for range 600 {
+		if n.Joined() {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatal("not connected within a minute")
+}
+
+// shown counts how often each node shows each text, and by which way it came.
+func shown(t *testing.T, n *Network) []map[string][]ledger.Via {
+	t.Helper()
+	all := make([]map[string][]ledger.Via, len(n.Nodes))
+	for i, d := range n.Nodes {
+		all[i] = make(map[string][]ledger.Via)
+		if err := d.follow(0, func(r ledger.Record) {
+			for _, p := range r.Entry.Pings {
+				all[i][p.Text] = append(all[i][p.Text], r.Via)
+			}
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	return all
+}
+
+func TestTopologies(t *testing.T) {
+	const count = 10
+	tests := []struct {
+		name  string
+		build func(*Network, int) []int
+	}{
+		{"line", (*Network).Line}, {"ring", (*Network).Ring}, {"star", (*Network).Star}, {"full", (*Network).Full},
+	}
+	for _, tt := range tests {
+		for _, catchUp := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/catch-up=%t", tt.name, catchUp), func(t *testing.T) {
+				opts := options()
+				opts.NoCatchUp = !catchUp
+				Run(t, 1, opts, func(t *testing.T, n *Network) {
+					n.Start(tt.build(n, count)...)
+					connected(t, n)
+					time.Sleep(3 * time.Second) // for the mesh to form
+					for i := range count {
+						if err := n.Ping(i); err != nil {
+							t.Error(err)
+						}
+					}
+					took, err := n.WaitConverged(10 * time.Second)
+					if err != nil {
+						t.Errorf("after %v: %v", took, err)
+					}
+					for i, texts := range shown(t, n) {
+						for text, vias := range texts {
+							own := n.tried[text] == i
+							if len(vias) != 1 || own != (vias[0] == ledger.Own) || !own && vias[0] != ledger.Gossip {
+								t.Errorf("node %d shows %q %v", i, text, vias)
+							}
+						}
+						if len(texts) != count {
+							t.Errorf("node %d shows %d pings", i, len(texts))
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestBurst(t *testing.T) {
+	const count = 4000
+	for _, catchUp := range []bool{false, true} {
+		t.Run(fmt.Sprintf("catch-up=%t", catchUp), func(t *testing.T) {
+			opts := options()
+			opts.NoCatchUp = !catchUp
+			Run(t, 1, opts, func(t *testing.T, n *Network) {
+				n.Start(n.Line(3)...)
+				connected(t, n)
+				time.Sleep(3 * time.Second)
+				for range count {
+					if err := n.Ping(0); err != nil {
+						t.Fatal(err)
+					}
+				}
+				took, err := n.WaitConverged(time.Minute)
+				if err != nil {
+					t.Errorf("after %v: %v", took, err)
+				}
+				if err := n.CheckPings(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestFaultsHeal(t *testing.T) {
+	tests := []struct {
+		name  string
+		fault func(t *testing.T, n *Network)
+	}{
+		{"a reset pubsub stream", func(t *testing.T, n *Network) {
+			if n.Deaf(0, 1) == 0 {
+				t.Error("no stream to reset")
+			}
+		}},
+		{"all pubsub streams reset", func(t *testing.T, n *Network) {
+			if n.ResetStreams(0, 1, PubSub) < 2 {
+				t.Error("no streams to reset")
+			}
+		}},
+		{"a mutual dial", func(t *testing.T, n *Network) {
+			if got := n.DoubleDial(0, 1); got != 2 {
+				t.Errorf("%d connections", got)
+			}
+		}},
+		{"one of two connections closed", func(_ *testing.T, n *Network) {
+			n.DoubleDial(0, 1)
+			time.Sleep(time.Second)
+			conns := n.Nodes[0].Host().Network().ConnsToPeer(n.Nodes[1].ID)
+			_ = conns[0].Close()
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			opts := options()
+			opts.NoCatchUp = true // gossip must heal, not be covered up for
+			Run(t, 1, opts, func(t *testing.T, n *Network) {
+				n.Start(n.Line(2)...)
+				connected(t, n)
+				for round := range 6 { // pubsub gives up reopening after four
+					tt.fault(t, n)
+					time.Sleep(30 * time.Second)
+					connected(t, n)
+					for i := range n.Nodes {
+						if err := n.Ping(i); err != nil {
+							t.Error(err)
+						}
+					}
+					if _, err := n.WaitConverged(5 * time.Second); err != nil {
+						t.Fatalf("round %d: %v", round, err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// reconnect is P7's bound.
+const reconnect = 15 * time.Second
+
+func TestStartOrderReversed(t *testing.T) {
+	Run(t, 1, options(), func(t *testing.T, n *Network) {
+		line := n.Line(5)
+		for i := len(line) - 1; i >= 0; i-- {
+			n.Start(line[i])
+			if err := n.Ping(line[i]); err != nil { // alone: kept, and sent later
+				t.Error(err)
+			}
+			time.Sleep(20 * time.Second)
+		}
+		if took, err := n.WaitConverged(reconnect); err != nil {
+			t.Errorf("after %v: %v", took, err)
+		}
+		if err := n.CheckPings(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestBootstrapReturns(t *testing.T) {
+	tests := []struct {
+		name string
+		down func(*Network, ...int)
+		away time.Duration
+	}{
+		{"stopped for a second", (*Network).Stop, time.Second},
+		{"crashed for a second", (*Network).Crash, time.Second},
+		{"stopped for a minute", (*Network).Stop, time.Minute},
+		{"crashed for a minute", (*Network).Crash, time.Minute},
+		{"stopped for an hour", (*Network).Stop, time.Hour},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			Run(t, 1, options(), func(t *testing.T, n *Network) {
+				n.Start(n.Star(4)...)
+				connected(t, n)
+				tt.down(n, 0)
+				time.Sleep(tt.away)
+				for i := range n.Nodes[1:] {
+					if err := n.Ping(i + 1); err != nil {
+						t.Error(err)
+					}
+				}
+				n.Start(0)
+				began := time.Now()
+				for !n.Joined() && time.Since(began) < time.Minute {
+					time.Sleep(100 * time.Millisecond)
+				}
+				if took := time.Since(began); took > reconnect {
+					t.Errorf("reconnected after %v", took)
+				}
+				if _, err := n.WaitConverged(reconnect); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestPartitionHealsByItself(t *testing.T) {
+	Run(t, 1, options(), func(t *testing.T, n *Network) {
+		n.Start(n.Line(10)...)
+		connected(t, n)
+		n.Partition([]int{0, 1, 2, 3, 4})
+		for range 10 {
+			time.Sleep(30 * time.Second)
+			for i := range n.Nodes {
+				if err := n.Ping(i); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if err := n.Converged(); err == nil {
+			t.Error("the partition let pings through")
+		}
+		n.Heal()
+		took, err := n.WaitConverged(time.Minute)
+		if err != nil {
+			t.Error(err)
+		}
+		t.Logf("one network again after %v", took)
+		if took > convergesWithin {
+			t.Errorf("one network again after %v", took)
+		}
+		if err := n.CheckPings(); err != nil {
+			t.Error(err)
+		}
+	})
+}
