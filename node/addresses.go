@@ -18,7 +18,9 @@ func OwnAddresses(h host.Host) []string {
 	if own, err := h.Network().InterfaceListenAddresses(); err == nil {
 		addrs = append(addrs, own...)
 	}
-	addrs = ma.Unique(addrs)
+	addrs = slices.DeleteFunc(ma.Unique(addrs), func(a ma.Multiaddr) bool {
+		return checkDialable(a, h.ID()) != nil // the relay transport's bare /p2p-circuit, link-local
+	})
 	slices.SortStableFunc(addrs, func(a, b ma.Multiaddr) int {
 		return cmp.Or(cmp.Compare(addrRank(a), addrRank(b)), a.Compare(b))
 	})
