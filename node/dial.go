@@ -131,7 +131,7 @@ func (d *dialer) forget(id peer.ID) {
 
 // explain turns the error of a dial to b into one line for people.
 func (d *dialer) explain(ctx context.Context, b Bootstrap, err error) error {
-	if errors.Is(err, swarm.ErrDialToSelf) && !reachedOther(err) {
+	if selfAt(b.Addr, err) {
 		return fmt.Errorf("%w: %s is one of its own addresses; remove it from the bootstrap peers", errSelf, b.Addr)
 	}
 	if at, other, ok := mismatchAt(b.Addr, err); ok {
@@ -193,10 +193,17 @@ func mismatchAt(addr ma.Multiaddr, err error) (at ma.Multiaddr, other peer.ID, o
 	return nil, "", false
 }
 
-// reachedOther reports whether a dial tried any address that is not our own.
-func reachedOther(err error) bool {
+// selfAt reports whether a dial found that addr is one of our own.
+func selfAt(addr ma.Multiaddr, err error) bool {
 	dial, ok := errors.AsType[*swarm.DialError](err)
-	return ok && slices.ContainsFunc(dial.DialErrors, func(e swarm.TransportError) bool {
+	if !ok {
+		return errors.Is(err, swarm.ErrDialToSelf)
+	}
+	tried := dial.DialErrors
+	if _, _, isIP := endpoint(addr); isIP { // leave out what else libp2p knew of the peer
+		tried = slices.DeleteFunc(slices.Clone(tried), func(e swarm.TransportError) bool { return !e.Address.Equal(addr) })
+	}
+	return len(tried) > 0 && !slices.ContainsFunc(tried, func(e swarm.TransportError) bool {
 		return !errors.Is(e.Cause, swarm.ErrDialToSelf)
 	})
 }
@@ -212,10 +219,11 @@ func reason(ctx context.Context, addr ma.Multiaddr, err error) error {
 			}
 		}
 	}
-	if errors.Is(err, swarm.ErrNoGoodAddresses) || errors.Is(err, swarm.ErrNoAddresses) {
-		if lookup := lookupError(ctx, addr); lookup != nil {
-			err = lookup
-		}
+	if lookup := lookupError(ctx, addr); lookup != nil {
+		err = lookup
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, network.ErrReset) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return errors.New("it hung up: is it a libp2p node?")
 	}
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno
@@ -226,17 +234,14 @@ func reason(ctx context.Context, addr ma.Multiaddr, err error) error {
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
 		return errors.New("no answer in time")
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, network.ErrReset) {
-		return errors.New("it hung up: is it a libp2p node?")
-	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err
 	}
 	return err
 }
 
-// lookupError resolves the name in addr once more, as the swarm keeps to itself
-// why it found no address.
+// lookupError resolves the name in addr, if it has one, once more: the swarm
+// keeps to itself why it found no address.
 func lookupError(ctx context.Context, addr ma.Multiaddr) error {
 	for _, code := range []int{ma.P_DNS, ma.P_DNS4, ma.P_DNS6} {
 		if name, err := addr.ValueForProtocol(code); err == nil {
