@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,7 +61,7 @@ func (s *Server) writeIDs(ctx context.Context, w io.Writer) error {
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
-		line = fmt.Appendf(line[:0], "%x\n", key.ID)
+		line = append(hex.AppendEncode(line[:0], key.ID[:]), '\n')
 		if _, err := w.Write(line); err != nil {
 			return err
 		}
