@@ -24,10 +24,12 @@ const (
 	// suspectAfter is how long it may be missing when a stream to it broke:
 	// pubsub has then forgotten what the peer told it, and must be told again.
 	suspectAfter = 2 * time.Second
-	// maxBounces is how often in a row a peer is closed and redialled; one that
-	// stays off the topic is on another and is left alone for bounceRest.
-	maxBounces = 2
-	bounceRest = 30 * time.Minute
+	// maxBounces is how often in a row a peer is closed and redialled. One that
+	// stays off the topic is on another, and is left alone for bounceRest, then
+	// for twice as long after each further try, up to maxBounceRest.
+	maxBounces    = 2
+	bounceRest    = 30 * time.Minute
+	maxBounceRest = 16 * time.Hour
 	// maxWatched bounds the peers watched that are not connected any more.
 	maxWatched = 4096
 	// redials and redialPause are for getting a closed peer back.
@@ -147,7 +149,7 @@ func (w *watchdog) look(ctx context.Context, now time.Time) {
 			continue
 		}
 		p.due = time.Time{}
-		if p.bounces == 0 || now.Sub(p.last) > bounceRest || len(w.watched) > maxWatched {
+		if p.bounces == 0 || now.Sub(p.last) > maxBounceRest || len(w.watched) > maxWatched {
 			delete(w.watched, id)
 		}
 	}
@@ -156,24 +158,30 @@ func (w *watchdog) look(ctx context.Context, now time.Time) {
 // judge bounces a peer that is due.
 func (w *watchdog) judge(ctx context.Context, id peer.ID, now time.Time) {
 	p := w.watched[id]
-	if now.Before(p.due) {
+	if now.Before(p.due) || now.Sub(p.last) < restAfter(p.bounces) {
 		return
-	}
-	if p.bounces >= maxBounces {
-		if now.Sub(p.last) < bounceRest {
-			return
-		}
-		p.bounces = 0
 	}
 	p.bounces++
 	p.last = now
 	p.due = time.Time{}
-	if p.bounces == maxBounces {
-		w.logger.Info("a connected peer speaks GossipSub but is not on the topic: reconnecting once more, then leaving it alone", "peer", id)
-	} else {
+	switch {
+	case p.bounces < maxBounces:
 		w.logger.Info("a connected peer speaks GossipSub but is not on the topic: reconnecting", "peer", id)
+	case p.bounces == maxBounces:
+		w.logger.Info("a connected peer speaks GossipSub but is not on the topic: reconnecting once more, then leaving it alone", "peer", id)
+	default:
+		w.logger.Debug("reconnecting to a peer that has long been on another topic", "peer", id)
 	}
 	w.work.Go(func() { w.bounce(ctx, id) })
+}
+
+// restAfter returns how long a peer is left alone after it was bounced n times
+// to no avail.
+func restAfter(n int) time.Duration {
+	if n < maxBounces {
+		return 0
+	}
+	return min(bounceRest<<min(n-maxBounces, 5), maxBounceRest)
 }
 
 func (w *watchdog) speaksGossipSub(id peer.ID) bool {
