@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
@@ -18,7 +20,6 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/fx"
 )
 
 // HostConfig says what a host is made of. Key is required.
@@ -93,14 +94,13 @@ func hostOptions(cfg HostConfig) ([]libp2p.Option, error) {
 	if err != nil {
 		return nil, errors.Join(err, limits.Close())
 	}
+	ports := &tcpPorts{}
 	opts := []libp2p.Option{
 		libp2p.Identity(cfg.Key),
 		libp2p.UserAgent(UserAgent(cfg.Version)),
-		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
+		libp2p.Transport(ports.newTCP),
 		libp2p.Transport(quic.NewTransport),
-		libp2p.Transport(websocket.New),
-		libp2p.ShareTCPListener(),
-		libp2p.WithFxOption(fx.Decorate(exclusiveTCP)),
+		libp2p.Transport(ports.newWebSocket),
 		libp2p.Security(libp2ptls.ID, libp2ptls.New),
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.ResourceManager(limits),
@@ -126,9 +126,24 @@ func hostOptions(cfg HostConfig) ([]libp2p.Option, error) {
 	return append(opts, cfg.Options...), nil
 }
 
-// exclusiveTCP makes libp2p's shared TCP listener without SO_REUSEPORT. With
-// it, Linux lets a second node of the same user listen on the same port
-// without an error and deals incoming connections out between the two.
-func exclusiveTCP(_ *tcpreuse.ConnMgr, upgrader transport.Upgrader) *tcpreuse.ConnMgr {
-	return tcpreuse.NewConnMgr(false, upgrader)
+// tcpPorts makes the two transports that share TCP ports. libp2p's own option
+// for that listens with SO_REUSEPORT. With it, Linux lets a second node of the
+// same user listen on the same port without an error, and deals incoming
+// connections out between the two.
+type tcpPorts struct {
+	once   sync.Once // libp2p says not in which order it makes transports
+	shared *tcpreuse.ConnMgr
+}
+
+func (p *tcpPorts) share(upgrader transport.Upgrader) *tcpreuse.ConnMgr {
+	p.once.Do(func() { p.shared = tcpreuse.NewConnMgr(false, upgrader) })
+	return p.shared
+}
+
+func (p *tcpPorts) newTCP(upgrader transport.Upgrader, limits network.ResourceManager) (*tcp.TcpTransport, error) {
+	return tcp.NewTCPTransport(upgrader, limits, p.share(upgrader), tcp.DisableReuseport())
+}
+
+func (p *tcpPorts) newWebSocket(upgrader transport.Upgrader, limits network.ResourceManager) (*websocket.WebsocketTransport, error) {
+	return websocket.New(upgrader, limits, p.share(upgrader))
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-func newKey(t testing.TB) crypto.PrivKey {
+func newKey(t *testing.T) crypto.PrivKey {
 	t.Helper()
 	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
 	if err != nil {
@@ -36,7 +36,7 @@ func loopback() []ma.Multiaddr {
 	}
 }
 
-func startHost(t testing.TB, cfg HostConfig) host.Host {
+func startHost(t *testing.T, cfg HostConfig) host.Host {
 	t.Helper()
 	if cfg.Key == nil {
 		cfg.Key = newKey(t)
@@ -59,7 +59,7 @@ func listening(h host.Host) []ma.Multiaddr {
 }
 
 // addrOf returns the host's address with a transport.
-func addrOf(t testing.TB, h host.Host, transport string) ma.Multiaddr {
+func addrOf(t *testing.T, h host.Host, transport string) ma.Multiaddr {
 	t.Helper()
 	for _, a := range listening(h) {
 		if transportOf(a) == transport {

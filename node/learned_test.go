@@ -20,7 +20,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-func openRoot(t testing.TB, dir string) *os.Root {
+func openRoot(t *testing.T, dir string) *os.Root {
 	t.Helper()
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -30,7 +30,7 @@ func openRoot(t testing.TB, dir string) *os.Root {
 	return root
 }
 
-func newTestDialer(t testing.TB, h host.Host, dir *os.Root, logger *slog.Logger) *dialer {
+func newTestDialer(t *testing.T, h host.Host, dir *os.Root, logger *slog.Logger) *dialer {
 	t.Helper()
 	l, err := newLearned(dir)
 	if err != nil {
@@ -85,7 +85,7 @@ func TestLearn(t *testing.T) {
 	}
 }
 
-func findTransport(t testing.TB, addrs []ma.Multiaddr, transport string) ma.Multiaddr {
+func findTransport(t *testing.T, addrs []ma.Multiaddr, transport string) ma.Multiaddr {
 	t.Helper()
 	for _, a := range addrs {
 		if transportOf(a) == transport {

@@ -175,7 +175,7 @@ func pingOnce(ctx context.Context, h host.Host, id peer.ID) (time.Duration, erro
 		return 0, errors.Join(err, s.Reset())
 	}
 	var out, in [ping.PingSize]byte
-	rand.Read(out[:]) //nolint:errcheck // it never fails
+	rand.Read(out[:])
 	start := time.Now()
 	if _, err := s.Write(out[:]); err != nil {
 		return 0, errors.Join(err, s.Reset())

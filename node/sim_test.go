@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type simulated struct {
 }
 
 func newSimulated(t *testing.T) *simulated {
+	t.Helper()
 	s := &simulated{t: t, wire: &simnet.Simnet{LatencyFunc: simnet.StaticLatency(10 * time.Millisecond)}}
 	s.wire.Start()
 	t.Cleanup(s.wire.Close)
@@ -98,12 +100,7 @@ func joinTopic(t *testing.T, h host.Host, name string) *testMember {
 }
 
 func (m *testMember) has(id peer.ID) bool {
-	for _, p := range m.topic.ListPeers() {
-		if p == id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(m.topic.ListPeers(), id)
 }
 
 // resetPubsub resets the pubsub streams that m opened to a peer, or that the
@@ -122,6 +119,7 @@ func (m *testMember) resetPubsub(id peer.ID, dir network.Direction) int {
 }
 
 func (m *testMember) newWatchdog(t *testing.T) *watchdog {
+	t.Helper()
 	return newWatchdog(watchdogConfig{
 		Host:       m.host,
 		Dialer:     newTestDialer(t, m.host, nil, nil),
