@@ -26,7 +26,7 @@ func (n *Network) Ping(from int) error {
 		return fmt.Errorf("node %d is down", from)
 	}
 	n.mu.Lock()
-	text := fmt.Sprintf("ping %d from %d", len(n.tried), from)
+	text := pingText(len(n.tried), from)
 	n.tried[text] = from
 	n.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), publishPatience)
@@ -39,6 +39,9 @@ func (n *Network) Ping(from int) error {
 	n.acked[text] = true
 	return nil
 }
+
+// pingText is the text of the k-th ping of the network.
+func pingText(k, from int) string { return fmt.Sprintf("ping %d from %d", k, from) }
 
 // Pings publishes count pings from a node all at once, each from a goroutine
 // of its own as HTTP requests would be, so that they are batched.

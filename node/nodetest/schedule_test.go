@@ -14,6 +14,8 @@ import (
 const (
 	convergesWithin = 10 * time.Second // in 99 of 100 schedules
 	convergesAlways = 60 * time.Second
+	// gossipRecovers is QUIC's idle timeout and what the watchdog then needs.
+	gossipRecovers = 40 * time.Second
 )
 
 // play plays the schedule of one seed and returns how long the network took to
@@ -93,5 +95,39 @@ func TestSabotage(t *testing.T) {
 	}
 	if failed == 0 {
 		t.Error("every schedule converged without catch-up: they test nothing")
+	}
+}
+
+// TestGossipRecovers plays schedules without catch-up and shows that the fast
+// path works again by itself when the trouble is over: it is not catch-up that
+// hides a broken one.
+func TestGossipRecovers(t *testing.T) {
+	opts := options()
+	opts.NoCatchUp = true
+	for _, seed := range seeds() {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			schedule := Plan(rand.New(rand.NewPCG(seed, 2)))
+			Run(t, seed, opts, func(t *testing.T, n *Network) {
+				n.Play(schedule)
+				time.Sleep(gossipRecovers)
+				before := len(n.tried)
+				for i := range n.Nodes {
+					if err := n.Ping(i); err != nil {
+						t.Error(err)
+					}
+				}
+				time.Sleep(5 * time.Second)
+				for i, texts := range shown(t, n) {
+					for k := range n.Nodes {
+						if text := pingText(before+k, k); len(texts[text]) != 1 {
+							t.Errorf("node %d shows %q %v", i, text, texts[text])
+						}
+					}
+				}
+				if t.Failed() {
+					t.Logf("seed %d: %v", seed, schedule)
+				}
+			})
+		})
 	}
 }
