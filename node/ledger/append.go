@@ -2,10 +2,7 @@ package ledger
 
 import (
 	"context"
-	"errors"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"p2ping/node/entry"
 )
@@ -33,115 +30,94 @@ func (l *Ledger) Append(ctx context.Context, via Via, entries ...*entry.Entry) (
 	return c.records, c.err
 }
 
-// errNothing ends a transaction that turned out to change nothing.
-var errNothing = errors.New("nothing to commit")
-
 // commit stores what the calls want in one transaction and fills in their
 // results.
 func (l *Ledger) commit(batch []*call) {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	var after totals
-	err := l.update(func(tx *bbolt.Tx) error {
-		w, err := newWriter(tx)
-		if err != nil {
-			return err
-		}
+	err := l.update(func(s snapshot) (added []Record, err error) {
+		w := newWriter(s, batch)
 		for _, c := range batch {
-			if c.records, err = w.put(c); err != nil {
-				return err
+			first := len(added)
+			if added, err = w.put(added, c); err != nil {
+				return nil, err
 			}
+			c.records = added[first:len(added):len(added)]
 		}
-		if !w.changed {
-			return errNothing
+		if len(added) == 0 {
+			return nil, errNothing
 		}
-		after = w.totals
 		l.prefixes.invalidate(w.lowest)
-		return storeTotals(tx, w.totals)
+		l.touch(len(w.arena))
+		return added, nil
 	})
-	l.prefixes.settle()
-	switch {
-	case errors.Is(err, errNothing):
-	case err != nil:
+	if err != nil {
 		for _, c := range batch {
 			c.records, c.err = nil, err
 		}
-	default:
-		var added []Record
-		for _, c := range batch {
-			added = append(added, c.records...)
-		}
-		l.publish(after, added)
 	}
 }
 
 // writer stores entries within one transaction.
 type writer struct {
-	log, index *bbolt.Bucket
-	totals     totals
-	changed    bool
-	lowest     entry.Key // of those stored
+	snapshot
+	lowest entry.Key // of those stored
+	// arena has what is stored, in one piece with room for all: bbolt keeps
+	// the values until the commit.
+	arena []byte
 }
 
-func newWriter(tx *bbolt.Tx) (*writer, error) {
-	w := &writer{log: tx.Bucket(logBucket), index: tx.Bucket(indexBucket), lowest: entry.LastKey()}
+func newWriter(s snapshot, batch []*call) *writer {
 	// The log only grows at its end, so its pages are filled; the index mostly
 	// does, but an entry may always come late.
-	w.log.FillPercent, w.index.FillPercent = 1, 0.9
-	var err error
-	w.totals, err = loadTotals(tx)
-	return w, err
+	s.log.FillPercent, s.index.FillPercent = 1, 0.9
+	size := 0
+	for _, c := range batch {
+		for _, e := range c.entries {
+			size += cursorSize + recordHeader + len(e.Raw) + entry.KeySize + rowSize
+		}
+	}
+	return &writer{snapshot: s, lowest: entry.LastKey(), arena: make([]byte, 0, size)}
 }
 
-// put stores those of a call's entries that are new.
-func (w *writer) put(c *call) ([]Record, error) {
-	var records []Record
+// put stores those of a call's entries that are new, and appends their records
+// to added.
+func (w *writer) put(added []Record, c *call) ([]Record, error) {
 	for _, e := range c.entries {
 		key := e.Key()
-		encoded := key.Append(make([]byte, 0, entry.KeySize))
-		if key.Time < w.totals.floor || w.has(encoded) {
+		if _, held := w.lookup(key); held || key.Time < w.floor {
 			continue
 		}
-		r := Record{Cursor: w.totals.next, ReceivedAt: c.receivedAt, Via: c.via, Entry: e}
-		if err := w.putRecord(encoded, r); err != nil {
+		r := Record{Cursor: w.next, ReceivedAt: c.receivedAt, Via: c.via, Entry: e}
+		if err := w.putRecord(key, r); err != nil {
 			return nil, err
 		}
-		records = append(records, r)
-		w.lowest = lower(w.lowest, key)
+		added = append(added, r)
 	}
-	return records, nil
+	return added, nil
 }
 
-func (w *writer) has(key []byte) bool {
-	v := w.index.Get(key)
-	if v == nil {
-		return false
-	}
-	_, _, err := decodeRow(key, v)
-	return err == nil
-}
-
-// putRecord stores a record under its own cursor. bbolt keeps the value until
-// the commit, so each gets a slice of its own.
-func (w *writer) putRecord(key []byte, r Record) error {
-	at := row{cursor: r.Cursor, size: uint32(len(r.Entry.Raw)), pings: uint16(len(r.Entry.Pings))}
-	b := appendRecord(make([]byte, 0, recordHeader+len(r.Entry.Raw)), r)
-	if err := w.log.Put(appendCursor(nil, r.Cursor), b); err != nil {
+// putRecord stores a record under its cursor, which is w.next or higher.
+func (w *writer) putRecord(key entry.Key, r Record) error {
+	if err := w.log.Put(w.keep(func(b []byte) []byte { return appendCursor(b, r.Cursor) }),
+		w.keep(func(b []byte) []byte { return appendRecord(b, r) })); err != nil {
 		return err
 	}
-	if err := w.index.Put(key, at.append(make([]byte, 0, rowSize), key)); err != nil {
+	k := w.keep(key.Append)
+	if old := w.index.Get(k); old != nil {
+		w.forget(old) // damaged, or it would be held
+	}
+	at := rowOf(r)
+	if err := w.index.Put(k, w.keep(func(b []byte) []byte { return at.append(b, k) })); err != nil {
 		return err
 	}
-	w.totals.add(at)
-	w.totals.next = max(w.totals.next, r.Cursor+1)
-	w.changed = true
+	w.add(at)
+	w.next = r.Cursor + 1
+	w.lowest = lower(w.lowest, key)
 	return nil
 }
 
-// lower returns the lower of two keys.
-func lower(a, b entry.Key) entry.Key {
-	if b.Compare(a) < 0 {
-		return b
-	}
-	return a
+// keep returns what f appends, as a slice of its own within the arena.
+func (w *writer) keep(f func([]byte) []byte) []byte {
+	start := len(w.arena)
+	w.arena = f(w.arena)
+	return w.arena[start:len(w.arena):len(w.arena)]
 }

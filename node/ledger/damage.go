@@ -1,91 +1,198 @@
 package ledger
 
 import (
-	"p2ping/node/entry"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 
-	"go.etcd.io/bbolt"
+	"p2ping/node/entry"
 )
 
-// damage is a record that failed its check. Its key is the index's; it is zero
-// when the record was found in the log.
+// damage is a record that failed its check, with the row that points to it. Of
+// one that was found in the log only the row's cursor is known.
 type damage struct {
 	key entry.Key
 	at  row
 	err error
 }
 
-// noticeRow reports an index row that is damaged.
-func (l *Ledger) noticeRow(_, _ []byte, err error) {
-	l.logger.Warn("an index row of the ledger is damaged", "error", err)
-}
-
-// drop removes damaged records that the index knows, so that catch-up fetches
-// them again.
-func (l *Ledger) drop(found []damage) {
+// drop removes damaged records from index and log, so that the ledger lacks
+// them and catch-up fetches them again. It reports what it drops.
+func (l *Ledger) drop(found []damage) int {
 	if len(found) == 0 {
-		return
+		return 0
 	}
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	var t totals
-	err := l.update(func(tx *bbolt.Tx) error {
-		var err error
-		if t, err = loadTotals(tx); err != nil {
-			return err
-		}
+	dropped := make([]damage, 0, len(found))
+	err := l.update(func(s snapshot) ([]Record, error) {
+		dropped = dropped[:0]
 		lowest := entry.LastKey()
 		for _, d := range found {
-			key, at, ok := lookup(tx, d.key)
-			if !ok || at != d.at {
-				continue // somebody else has dropped it
+			if at, ok := s.lookup(d.key); !ok || at != d.at {
+				continue // another has dropped it
 			}
-			l.logger.Warn("dropping a damaged record; it will be fetched again from a peer", "key_time", d.key.Time, "entry", d.key.ID.String(), "error", d.err)
-			if err := tx.Bucket(indexBucket).Delete(key); err != nil {
-				return err
+			if err := errors.Join(s.index.Delete(d.key.Append(nil)), s.log.Delete(appendCursor(nil, d.at.cursor))); err != nil {
+				return nil, err
 			}
-			if err := tx.Bucket(logBucket).Delete(appendCursor(nil, at.cursor)); err != nil {
-				return err
+			if d.key.Time >= s.floor {
+				s.remove(d.at)
 			}
-			t.remove(at)
 			lowest = lower(lowest, d.key)
+			dropped = append(dropped, d)
+		}
+		if len(dropped) == 0 {
+			return nil, errNothing
 		}
 		l.prefixes.invalidate(lowest)
-		return storeTotals(tx, t)
+		return nil, nil
 	})
-	l.prefixes.settle()
 	if err != nil {
-		l.logger.Error("dropping damaged records", "error", err)
-		return
+		l.logger.Error("dropping damaged records", "error", err, "records", len(found))
+		return 0
 	}
-	l.publish(t, nil)
 	l.mu.Lock()
-	l.damaged += len(found)
-	for _, d := range found {
+	l.damaged += len(dropped)
+	for _, d := range dropped {
 		l.recent.forget(d.at.cursor)
 	}
 	l.mu.Unlock()
+	for _, d := range dropped {
+		l.logger.Warn("dropped a damaged record; catch-up will fetch it again",
+			"cursor", d.at.cursor, "entry", d.key.ID.String(), "error", d.err)
+	}
+	return len(dropped)
 }
 
-// dropRecords removes damaged records that were found in the log.
-func (l *Ledger) dropRecords(found []damage) {
+// dropLogged removes damaged records that were found in the log. It takes a
+// look at all index rows, for their keys.
+func (l *Ledger) dropLogged(found []damage) int {
 	if len(found) == 0 {
-		return
+		return 0
 	}
 	wanted := make(map[uint64]error, len(found))
 	for _, d := range found {
 		wanted[d.at.cursor] = d.err
 	}
-	var known []damage
-	err := l.view(func(tx *bbolt.Tx) error {
-		return l.scan(tx, entry.Key{}, entry.LastKey(), false, func(key entry.Key, at row) bool {
+	known := make([]damage, 0, len(found))
+	err := l.view(func(s snapshot) error {
+		s.scan(entry.Key{}, entry.LastKey(), func(key entry.Key, at row) bool {
 			if err, ok := wanted[at.cursor]; ok {
-				known = append(known, damage{key, at, err})
+				known = append(known, damage{key: key, at: at, err: err})
 			}
 			return len(known) < len(wanted)
 		})
+		return nil
 	})
 	if err != nil {
 		l.logger.Error("looking for the keys of damaged records", "error", err)
 	}
-	l.drop(known)
+	return l.drop(known)
+}
+
+// maxSuspects bounds the damaged index rows that are remembered until they are
+// dropped. More are found again.
+const maxSuspects = 1024
+
+// suspects are index rows that a scan found damaged, by their encoded keys,
+// whatever those have become.
+type suspects struct {
+	any atomic.Bool // there may be some that are not reported
+
+	mu   sync.Mutex
+	rows map[string]bool // guarded by mu; true when reported
+}
+
+// add notes a row. It copies the key.
+func (s *suspects) add(key []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.rows) >= maxSuspects || len(key) > 2*entry.KeySize {
+		return
+	}
+	if s.rows == nil {
+		s.rows = make(map[string]bool)
+	}
+	if _, known := s.rows[string(key)]; !known {
+		s.rows[string(key)] = false
+		s.any.Store(true)
+	}
+}
+
+// report logs those that are new.
+func (s *suspects) report(logger *slog.Logger) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.any.Store(false)
+	n := 0
+	for key, reported := range s.rows {
+		if !reported {
+			s.rows[key] = true
+			n++
+		}
+	}
+	logger.Warn("the ledger's index has damaged rows", "rows", n)
+}
+
+// all returns the rows' keys.
+func (s *suspects) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	keys := make([]string, 0, len(s.rows))
+	for key := range s.rows {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// forget forgets rows that were dropped.
+func (s *suspects) forget(keys []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range keys {
+		delete(s.rows, key)
+	}
+}
+
+// mend drops the index rows that scans found damaged. Their records stay in the
+// log until scrub puts them back into the index, or catch-up has brought them
+// again. A row that cannot even be found by its key is left: only a rebuild
+// gets rid of that.
+func (l *Ledger) mend() int {
+	keys := l.suspects.all()
+	if len(keys) == 0 {
+		return 0
+	}
+	var gone []string
+	err := l.update(func(s snapshot) ([]Record, error) {
+		gone = gone[:0]
+		for _, key := range keys {
+			k := []byte(key)
+			v := s.index.Get(k)
+			if _, _, err := decodeRow(k, v); v == nil || err == nil {
+				continue
+			}
+			s.forget(v)
+			if err := s.index.Delete(k); err != nil {
+				return nil, err
+			}
+			gone = append(gone, key)
+		}
+		if len(gone) == 0 {
+			return nil, errNothing
+		}
+		l.prefixes.invalidate(entry.Key{})
+		return nil, nil
+	})
+	if err != nil {
+		l.logger.Error("dropping damaged index rows", "error", err)
+		return 0
+	}
+	l.suspects.forget(gone)
+	if left := len(keys) - len(gone); left > 0 {
+		l.logger.Error("the ledger's index has damaged rows that cannot be dropped; "+rebuildHint, "rows", left)
+	}
+	l.mu.Lock()
+	l.damaged += len(gone)
+	l.mu.Unlock()
+	return len(gone)
 }

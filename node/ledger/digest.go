@@ -2,10 +2,9 @@ package ledger
 
 import (
 	"crypto/sha256"
+	"encoding"
 	"encoding/hex"
 	"hash"
-
-	"go.etcd.io/bbolt"
 
 	"p2ping/node/entry"
 )
@@ -21,44 +20,50 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
 // Digest returns the digest of all entries from the floor on, with the state
 // at that moment.
-func (l *Ledger) Digest() (Digest, State, error) {
-	var d Digest
-	var t totals
-	err := l.view(func(tx *bbolt.Tx) error {
-		var err error
-		if t, err = loadTotals(tx); err != nil {
-			return err
-		}
-		d, _, err = l.fingerprint(tx, floorKey(t.floor), entry.LastKey())
-		return err
+func (l *Ledger) Digest() (d Digest, s State, err error) {
+	err = l.fingerprint(entry.Key{}, entry.LastKey(), func(digest Digest, _ int, t totals) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		d, s = digest, l.stateOf(t)
 	})
-	if err != nil {
-		return Digest{}, State{}, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return d, l.stateOf(t), nil
+	return d, s, err
 }
 
 // Fingerprint returns the digest and the number of the entries in [lo, hi).
+// Where lo is the floor, or below, that costs a look at up to 4,096 keys, once
+// it was done; elsewhere, at all keys of the range.
 func (l *Ledger) Fingerprint(lo, hi entry.Key) (d Digest, n int, err error) {
-	err = l.view(func(tx *bbolt.Tx) error {
-		d, n, err = l.fingerprint(tx, lo, hi)
-		return err
-	})
+	err = l.fingerprint(lo, hi, func(digest Digest, count int, _ totals) { d, n = digest, count })
 	return d, n, err
 }
 
-func (l *Ledger) fingerprint(tx *bbolt.Tx, lo, hi entry.Key) (Digest, int, error) {
-	h := newIDHash()
-	n := 0
-	err := l.scan(tx, lo, hi, false, func(key entry.Key, _ row) bool {
-		h.add(key.ID)
-		n++
-		return true
+// fingerprint computes a range's digest and number of entries in one snapshot,
+// and hands them on with that snapshot's totals.
+func (l *Ledger) fingerprint(lo, hi entry.Key, result func(Digest, int, totals)) error {
+	// Only the writer moves the floor, and upwards: what begins at or below it
+	// now does so in the snapshot. The computation begins before that.
+	var work *prefixWork
+	if lo.Compare(entry.Key{Time: l.floor.Load()}) <= 0 {
+		work = l.prefixes.begin()
+		defer work.end()
+	}
+	return l.view(func(s snapshot) error {
+		h, n := newIDHash(), 0
+		if work != nil {
+			h, n, lo = work.resume(hi)
+		}
+		from := n
+		s.scan(lo, hi, func(key entry.Key, _ row) bool {
+			h.add(key.ID)
+			if n++; work != nil {
+				work.reached(key, n, h)
+			}
+			return true
+		})
+		l.touch((n - from) * rowOnDisk)
+		result(h.sum(), n, *s.totals)
+		return nil
 	})
-	l.touch(n * rowOnDisk)
-	return h.sum(), n, err
 }
 
 // idHash hashes ids as lines of text.
@@ -75,7 +80,7 @@ func newIDHash() *idHash {
 
 func (h *idHash) add(id entry.ID) {
 	hex.Encode(h.line[:], id[:])
-	h.hash.Write(h.line[:])
+	h.hash.Write(h.line[:]) //nolint:errcheck // never fails
 }
 
 func (h *idHash) sum() (d Digest) {
@@ -83,8 +88,11 @@ func (h *idHash) sum() (d Digest) {
 	return d
 }
 
-// prefixes is a cache of digests.
-type prefixes struct{}
+// state returns what SHA-256 has come to, to be resumed from.
+func (h *idHash) state() ([]byte, error) {
+	return h.hash.(encoding.BinaryMarshaler).MarshalBinary()
+}
 
-func (p *prefixes) invalidate(entry.Key) {}
-func (p *prefixes) settle()              {}
+func (h *idHash) resume(state []byte) error {
+	return h.hash.(encoding.BinaryUnmarshaler).UnmarshalBinary(state)
+}

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-
-	"p2ping/node/entry"
 )
 
 // Errors of this package. Others come wrapped from the operating system.
@@ -29,11 +27,6 @@ var (
 	// ErrClosed is returned by every method after Close.
 	ErrClosed = errors.New("the ledger is closed")
 )
-
-// lockPatience is how long Open waits for another process to let go of the
-// file: a node that is restarted may overlap with its predecessor's last
-// commit.
-const lockPatience = 200 * time.Millisecond
 
 // Config says where a ledger is and what it keeps. Only Path is required.
 type Config struct {
@@ -83,16 +76,18 @@ type Ledger struct {
 	db       *bbolt.DB
 	queue    queue
 	prefixes prefixes
+	suspects suspects
+	// change is db.Update, but in tests of a disk that fails.
+	change func(func(*bbolt.Tx) error) error
 	// kick wakes Run: a limit is exceeded, or the disk is full. Capacity 1.
 	kick chan struct{}
-	// touched counts the bytes of the file that reading has mapped into memory
-	// since they were last given back.
+	// touched counts the bytes of the file that were mapped into memory since
+	// they were last given back.
 	touched atomic.Int64
 	// floor repeats totals.floor for readers without a lock.
 	floor atomic.Int64
 
-	// writing serialises transactions that write, each with the update of what
-	// mu guards. It is taken before mu.
+	// writing serialises update. It is taken before mu.
 	writing sync.Mutex
 
 	mu      sync.Mutex
@@ -110,7 +105,7 @@ type Ledger struct {
 func Open(config Config) (*Ledger, error) {
 	l := &Ledger{
 		path:    config.Path,
-		limits:  limits{age: config.Retention, entries: config.MaxEntries, bytes: config.MaxBytes},
+		limits:  limits{age: config.Retention, entries: int64(config.MaxEntries), bytes: config.MaxBytes},
 		logger:  config.Logger,
 		kick:    make(chan struct{}, 1),
 		changed: make(chan struct{}),
@@ -124,6 +119,7 @@ func Open(config Config) (*Ledger, error) {
 	if l.db, err = openFile(config.Path, config.NoSync, l.logger); err != nil {
 		return nil, fmt.Errorf("opening ledger %q: %w", config.Path, err)
 	}
+	l.change = l.db.Update
 	if err := l.reload(); err != nil {
 		return nil, fmt.Errorf("opening ledger %q: %w", config.Path, errors.Join(err, l.db.Close()))
 	}
@@ -193,30 +189,27 @@ func (l *Ledger) publish(t totals, added []Record) {
 // reload takes what is kept in memory from the file: at the start, and after a
 // commit that failed, as then only the file knows.
 func (l *Ledger) reload() error {
-	var t totals
-	var first uint64
-	err := l.view(func(tx *bbolt.Tx) error {
-		var err error
-		if t, err = loadTotals(tx); err != nil {
+	return l.view(func(s snapshot) error {
+		first, err := s.first()
+		if err != nil {
 			return err
 		}
-		first = t.next
-		if k, _ := tx.Bucket(logBucket).Cursor().First(); k != nil {
-			if first, err = decodeCursor(k); err != nil {
-				return err
-			}
-		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.totals, l.first = *s.totals, first
+		l.floor.Store(s.floor)
+		l.recent.reset(s.next - 1)
 		return nil
 	})
-	if err != nil {
-		return err
+}
+
+// first returns the lowest cursor in the log, or the next one.
+func (s snapshot) first() (uint64, error) {
+	k, _ := s.log.Cursor().First()
+	if k == nil {
+		return s.next, nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.totals, l.first = t, first
-	l.floor.Store(t.floor)
-	l.recent.reset(t.next - 1)
-	return nil
+	return decodeCursor(k)
 }
 
 // wake makes Run look after the ledger soon. It never blocks.
@@ -226,6 +219,3 @@ func (l *Ledger) wake() {
 	default:
 	}
 }
-
-// floorKey comes before every entry that is not below the floor.
-func floorKey(floor int64) entry.Key { return entry.Key{Time: floor} }

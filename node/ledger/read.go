@@ -1,10 +1,7 @@
 package ledger
 
 import (
-	"fmt"
 	"iter"
-
-	"go.etcd.io/bbolt"
 
 	"p2ping/node/entry"
 )
@@ -17,48 +14,27 @@ const (
 )
 
 // Has reports whether the ledger holds the entry. It is cheap enough for a
-// validator: a lookup of some microseconds, no disk when the index is cached.
+// validator: a lookup of a few microseconds that waits for no writer.
 func (l *Ledger) Has(key entry.Key) bool {
 	if key.Time < l.floor.Load() {
 		return false
 	}
 	has := false
-	err := l.view(func(tx *bbolt.Tx) error {
-		_, _, has = lookup(tx, key)
+	err := l.view(func(s snapshot) error {
+		_, has = s.lookup(key)
 		return nil
 	})
 	return err == nil && has
 }
 
-// lookup finds a key's row. It is not there when its row is damaged.
-func lookup(tx *bbolt.Tx, key entry.Key) (encoded []byte, at row, ok bool) {
-	encoded = key.Append(make([]byte, 0, entry.KeySize))
-	v := tx.Bucket(indexBucket).Get(encoded)
-	if v == nil {
-		return encoded, row{}, false
-	}
-	_, at, err := decodeRow(encoded, v)
-	return encoded, at, err == nil
-}
-
 // Get returns the record of an entry, or [ErrNotFound]: also when it turns out
 // to be damaged.
 func (l *Ledger) Get(key entry.Key) (Record, error) {
-	if key.Time < l.floor.Load() {
-		return Record{}, ErrNotFound
-	}
-	var p page
-	err := l.view(func(tx *bbolt.Tx) error {
-		if _, at, ok := lookup(tx, key); ok {
-			p.read(tx, key, at)
-		}
-		return nil
-	})
-	if err != nil {
+	p, err := l.page(key, after(key), false)
+	switch {
+	case err != nil:
 		return Record{}, err
-	}
-	l.drop(p.damaged)
-	if len(p.records) == 0 {
+	case len(p.records) == 0:
 		return Record{}, ErrNotFound
 	}
 	return p.records[0], nil
@@ -67,31 +43,30 @@ func (l *Ledger) Get(key entry.Key) (Record, error) {
 // Find returns the record of the entry with the given id, or [ErrNotFound].
 // Without its time it has to look at all keys, the newest first.
 func (l *Ledger) Find(id entry.ID) (Record, error) {
-	for from, hi := (entry.Key{}), entry.LastKey(); ; {
-		rows, err := l.rows(from, hi, pageKeys, true)
+	for hi := entry.LastKey(); ; {
+		rows, err := l.rows(entry.Key{}, hi, true)
 		if err != nil {
 			return Record{}, err
-		}
-		if len(rows) == 0 {
-			return Record{}, ErrNotFound
 		}
 		for _, r := range rows {
 			if r.key.ID == id {
 				return l.Get(r.key)
 			}
 		}
+		if len(rows) < pageKeys {
+			return Record{}, ErrNotFound
+		}
 		hi = rows[len(rows)-1].key
 	}
 }
 
-// Range yields the records whose keys are in [lo, hi), in order of time. After
-// an error it ends.
+// Range yields the records whose keys are in [lo, hi), in order of time. It
+// ends after an error. Damaged records are passed over.
 func (l *Ledger) Range(lo, hi entry.Key) iter.Seq2[Record, error] {
 	return l.each(lo, hi, false)
 }
 
-// RangeDown yields the records whose keys are in [lo, hi), the newest first.
-// After an error it ends.
+// RangeDown is Range with the newest first.
 func (l *Ledger) RangeDown(lo, hi entry.Key) iter.Seq2[Record, error] {
 	return l.each(lo, hi, true)
 }
@@ -104,7 +79,6 @@ func (l *Ledger) each(lo, hi entry.Key, down bool) iter.Seq2[Record, error] {
 				yield(Record{}, err)
 				return
 			}
-			l.drop(p.damaged)
 			for _, r := range p.records {
 				if !yield(r, nil) {
 					return
@@ -122,18 +96,6 @@ func (l *Ledger) each(lo, hi entry.Key, down bool) iter.Seq2[Record, error] {
 	}
 }
 
-// after returns the key that follows directly.
-func after(k entry.Key) entry.Key {
-	for i := len(k.ID) - 1; i >= 0; i-- {
-		k.ID[i]++
-		if k.ID[i] != 0 {
-			return k
-		}
-	}
-	k.Time++
-	return k
-}
-
 // page is what one transaction read.
 type page struct {
 	records []Record
@@ -143,107 +105,37 @@ type page struct {
 	end     bool      // nothing follows
 }
 
-// page reads the first records of [lo, hi), or the last ones.
+// page reads the first records of [lo, hi), or the last ones, and drops those
+// that it finds damaged.
 func (l *Ledger) page(lo, hi entry.Key, down bool) (page, error) {
 	p := page{end: true}
-	err := l.view(func(tx *bbolt.Tx) error {
-		return l.scan(tx, lo, hi, down, func(key entry.Key, at row) bool {
-			if len(p.records) >= pageRecords || len(p.records) > 0 && p.bytes+int(at.size) > pageBytes {
+	err := l.view(func(s snapshot) error {
+		scan := s.scan
+		if down {
+			scan = s.scanDown
+		}
+		scan(lo, hi, func(key entry.Key, at row) bool {
+			if len(p.records)+len(p.damaged) >= pageRecords || p.bytes > 0 && p.bytes+int(at.size) > pageBytes {
 				p.end = false
 				return false
 			}
 			p.last = key
-			p.read(tx, key, at)
+			p.bytes += int(at.size)
+			if r, err := s.read(key, at); err != nil {
+				p.damaged = append(p.damaged, damage{key: key, at: at, err: err})
+			} else {
+				p.records = append(p.records, r)
+			}
 			return true
 		})
+		return nil
 	})
 	l.touch(p.bytes)
-	return p, err
-}
-
-// read adds the record that the index has for key, or notes the damage.
-func (p *page) read(tx *bbolt.Tx, key entry.Key, at row) {
-	r, err := readRecord(tx, key, at)
 	if err != nil {
-		p.damaged = append(p.damaged, damage{key: key, at: at, err: err})
-		return
+		return page{}, err
 	}
-	p.records = append(p.records, r)
-	p.bytes += len(r.Entry.Raw)
-}
-
-// readRecord reads and verifies the record that a row points to.
-func readRecord(tx *bbolt.Tx, key entry.Key, at row) (r Record, err error) {
-	defer recoverDamage(&err)
-	var k [cursorSize]byte
-	v := tx.Bucket(logBucket).Get(appendCursor(k[:0], at.cursor))
-	if v == nil {
-		return Record{}, fmt.Errorf("%w: record %d is missing", ErrDamaged, at.cursor)
-	}
-	if r, err = decodeRecord(at.cursor, v); err != nil {
-		return Record{}, err
-	}
-	if r.Entry.Key() != key {
-		return Record{}, fmt.Errorf("%w: record %d is of another entry than its key", ErrDamaged, at.cursor)
-	}
-	return r, nil
-}
-
-// scan calls f for the rows in [lo, hi) that are not below the floor, up or
-// down, until it returns false. Rows that are damaged, or out of order, are
-// passed over: so it always gets on.
-func (l *Ledger) scan(tx *bbolt.Tx, lo, hi entry.Key, down bool, f func(entry.Key, row) bool) error {
-	lo = higher(lo, floorKey(l.floor.Load()))
-	if lo.Compare(hi) >= 0 {
-		return nil
-	}
-	c := tx.Bucket(indexBucket).Cursor()
-	var k, v []byte
-	if down {
-		k, v = seekBefore(c, hi)
-	} else {
-		k, v = c.Seek(lo.Append(make([]byte, 0, entry.KeySize)))
-	}
-	for k != nil {
-		key, at, err := decodeRow(k, v)
-		switch {
-		case err != nil || key.Compare(lo) < 0 && !down || key.Compare(hi) >= 0 && down:
-			l.noticeRow(k, v, err)
-		case key.Compare(hi) >= 0 || key.Compare(lo) < 0:
-			return nil
-		default:
-			if !f(key, at) {
-				return nil
-			}
-			if down {
-				hi = key
-			} else {
-				lo = after(key)
-			}
-		}
-		if down {
-			k, v = c.Prev()
-		} else {
-			k, v = c.Next()
-		}
-	}
-	return nil
-}
-
-// seekBefore moves to the last key before hi.
-func seekBefore(c *bbolt.Cursor, hi entry.Key) (k, v []byte) {
-	if k, _ = c.Seek(hi.Append(make([]byte, 0, entry.KeySize))); k == nil {
-		return c.Last()
-	}
-	return c.Prev()
-}
-
-// higher returns the higher of two keys.
-func higher(a, b entry.Key) entry.Key {
-	if a.Compare(b) < 0 {
-		return b
-	}
-	return a
+	l.drop(p.damaged)
+	return p, nil
 }
 
 // keyed is a row with its key.
@@ -252,24 +144,29 @@ type keyed struct {
 	at  row
 }
 
-// rows reads up to n rows of [lo, hi), from the low or the high end.
-func (l *Ledger) rows(lo, hi entry.Key, n int, down bool) ([]keyed, error) {
+// rows reads up to pageKeys rows of [lo, hi), from the low end or the high.
+func (l *Ledger) rows(lo, hi entry.Key, down bool) ([]keyed, error) {
 	var rows []keyed
-	err := l.view(func(tx *bbolt.Tx) error {
-		return l.scan(tx, lo, hi, down, func(key entry.Key, at row) bool {
+	err := l.view(func(s snapshot) error {
+		scan := s.scan
+		if down {
+			scan = s.scanDown
+		}
+		scan(lo, hi, func(key entry.Key, at row) bool {
 			rows = append(rows, keyed{key, at})
-			return len(rows) < n
+			return len(rows) < pageKeys
 		})
+		return nil
 	})
 	l.touch(len(rows) * rowOnDisk)
 	return rows, err
 }
 
-// Keys yields the keys in [lo, hi), in order. After an error it ends.
+// Keys yields the keys in [lo, hi), in order. It ends after an error.
 func (l *Ledger) Keys(lo, hi entry.Key) iter.Seq2[entry.Key, error] {
 	return func(yield func(entry.Key, error) bool) {
 		for lo := lo; ; {
-			rows, err := l.rows(lo, hi, pageKeys, false)
+			rows, err := l.rows(lo, hi, false)
 			if err != nil {
 				yield(entry.Key{}, err)
 				return
@@ -288,31 +185,28 @@ func (l *Ledger) Keys(lo, hi entry.Key) iter.Seq2[entry.Key, error] {
 }
 
 // Count returns the number of entries in [lo, hi). It reads their index rows.
-func (l *Ledger) Count(lo, hi entry.Key) (int, error) {
-	n := 0
-	err := l.view(func(tx *bbolt.Tx) error {
-		return l.scan(tx, lo, hi, false, func(entry.Key, row) bool {
+func (l *Ledger) Count(lo, hi entry.Key) (n int, err error) {
+	err = l.view(func(s snapshot) error {
+		s.scan(lo, hi, func(entry.Key, row) bool {
 			n++
 			return true
 		})
+		return nil
 	})
 	l.touch(n * rowOnDisk)
 	return n, err
 }
 
 // After returns up to limit records whose cursors are above cursor, in order of
-// arrival. It may return fewer than there are, as its answer is bounded to
-// about 1 MiB; it is empty only when there are none. The newest few thousand
-// records come from memory.
+// arrival. An answer is bounded to 256 records and about 1 MiB, whatever the
+// limit; it is empty only when there are none. The newest few thousand records
+// come from memory.
 func (l *Ledger) After(cursor uint64, limit int) ([]Record, error) {
-	if limit <= 0 {
-		return nil, nil
-	}
 	limit = min(limit, pageRecords)
 	l.mu.Lock()
 	records, ok := l.recent.after(cursor)
 	if ok {
-		records = visible(records, l.totals.floor, limit)
+		records = firstVisible(records, l.totals.floor, limit)
 	}
 	l.mu.Unlock()
 	if ok {
@@ -320,23 +214,20 @@ func (l *Ledger) After(cursor uint64, limit int) ([]Record, error) {
 	}
 	for {
 		p, last, err := l.logPage(cursor, limit)
-		if err != nil {
-			return nil, err
-		}
-		l.dropRecords(p.damaged)
-		if len(p.records) > 0 || p.end {
-			return p.records, nil
+		if err != nil || len(p.records) > 0 || p.end {
+			return p.records, err
 		}
 		cursor = last
 	}
 }
 
-// visible copies up to limit of those records that are not below the floor.
-func visible(records []Record, floor int64, limit int) []Record {
-	out := make([]Record, 0, min(limit, len(records)))
+// firstVisible copies up to limit of those records that are not below the
+// floor.
+func firstVisible(records []Record, floor int64, limit int) []Record {
+	var out []Record
 	bytes := 0
 	for _, r := range records {
-		if len(out) == limit || len(out) > 0 && bytes+len(r.Entry.Raw) > pageBytes {
+		if len(out) >= limit || bytes > 0 && bytes+len(r.Entry.Raw) > pageBytes {
 			break
 		}
 		if r.Entry.Time >= floor {
@@ -347,45 +238,50 @@ func visible(records []Record, floor int64, limit int) []Record {
 	return out
 }
 
-// logPage reads records from the log, and the last cursor it looked at.
+// logPage reads up to limit records from the log, drops those that it finds
+// damaged, and returns the last cursor it looked at.
 func (l *Ledger) logPage(cursor uint64, limit int) (p page, last uint64, err error) {
 	p.end, last = true, cursor
-	floor := l.floor.Load()
-	err = l.view(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(logBucket).Cursor()
+	err = l.view(func(s snapshot) error {
+		c := s.log.Cursor()
 		for k, v := c.Seek(appendCursor(nil, cursor+1)); k != nil; k, v = c.Next() {
 			at, err := decodeCursor(k)
 			if err != nil || at <= last {
-				continue // damaged: scrub deals with it
+				continue // out of order: scrub deals with it
 			}
-			if len(p.records) >= limit || len(p.records) > 0 && p.bytes+len(v) > pageBytes || len(p.damaged) >= limit {
+			if len(p.records)+len(p.damaged) >= limit || p.bytes > 0 && p.bytes+len(v) > pageBytes {
 				p.end = false
 				return nil
 			}
 			last = at
-			r, err := readLogged(tx, at, v)
+			p.bytes += min(len(v), maxRecord)
+			r, err := s.readLogged(at, v)
 			switch {
 			case err != nil:
 				p.damaged = append(p.damaged, damage{at: row{cursor: at}, err: err})
-			case r.Entry != nil && r.Entry.Time >= floor:
+			case r.Entry != nil:
 				p.records = append(p.records, r)
 			}
-			p.bytes += len(v)
 		}
 		return nil
 	})
 	l.touch(p.bytes)
-	return p, last, err
+	if err != nil {
+		return page{}, last, err
+	}
+	l.dropLogged(p.damaged)
+	return p, last, nil
 }
 
 // readLogged decodes a record of the log. It returns none, and no error, for
-// one that the index does not know under this cursor: scrub deals with that.
-func readLogged(tx *bbolt.Tx, cursor uint64, v []byte) (r Record, err error) {
+// one below the floor, and for one that the index does not have under this
+// cursor: scrub deals with that.
+func (s snapshot) readLogged(cursor uint64, v []byte) (r Record, err error) {
 	defer recoverDamage(&err)
 	if r, err = decodeRecord(cursor, v); err != nil {
 		return Record{}, err
 	}
-	if _, at, ok := lookup(tx, r.Entry.Key()); !ok || at.cursor != cursor {
+	if at, ok := s.lookup(r.Entry.Key()); !ok || at.cursor != cursor || r.Entry.Time < s.floor {
 		return Record{}, nil
 	}
 	return r, nil

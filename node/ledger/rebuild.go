@@ -1,25 +1,234 @@
 package ledger
 
 import (
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"time"
-
-	"p2ping/node/entry"
 )
 
-func lastKey() entry.Key { return entry.LastKey() }
+// cursorJump is by how much a rebuilt ledger's next cursor is above the highest
+// that was found: the newest records may be lost, and followers know theirs.
+const cursorJump = 1 << 20
 
-// Rebuild moves the file at path aside, under a new name beside it that it
-// returns, and makes a new one of what can still be read.
+// Rebuild makes a new ledger at path of the records in the old file that still
+// verify, wherever they are in it, and keeps the old file under a name beside
+// it, which it returns. Cursors, ways and times of arrival stay. The floor
+// starts anew: the next Prune raises it again. Rebuild needs as much room as the
+// old file takes; when it fails, the old file is still at path. It fails with
+// [ErrLocked] while a process has the ledger open.
+//
+// A file that is not damaged can be rebuilt as well; that makes it as small as
+// it can be.
 func Rebuild(path string) (aside string, err error) {
-	aside = path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000Z")
-	if _, err := os.Lstat(aside); !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("rebuilding ledger %q: %q exists", path, aside)
-	}
-	if err := os.Rename(path, aside); err != nil {
+	if aside, err = rebuild(path, time.Now()); err != nil {
 		return "", fmt.Errorf("rebuilding ledger %q: %w", path, err)
 	}
 	return aside, nil
+}
+
+func rebuild(path string, now time.Time) (aside string, err error) {
+	old, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return "", err
+	}
+	defer old.Close() //nolint:errcheck // it was only read
+	if err := lockFile(old, lockPatience); err != nil {
+		return "", err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(temp.Name()) //nolint:errcheck // gone already when it was renamed
+	if err := temp.Close(); err != nil {
+		return "", err
+	}
+	if err := salvage(old, temp.Name()); err != nil {
+		return "", err
+	}
+	if aside, err = putAside(path, now); err != nil {
+		return "", err
+	}
+	return aside, errors.Join(os.Rename(temp.Name(), path), syncDir(path))
+}
+
+// putAside gives the file at path a second name that nothing has, or, where the
+// file system has no hard links, another name.
+func putAside(path string, now time.Time) (string, error) {
+	stem := path + ".aside-" + now.UTC().Format("20060102T150405Z")
+	for i := 1; i < 100; i++ {
+		aside := stem
+		if i > 1 {
+			aside = fmt.Sprintf("%s-%d", stem, i)
+		}
+		err := os.Link(path, aside)
+		if err == nil {
+			return aside, nil
+		}
+		if _, stat := os.Lstat(aside); errors.Is(stat, os.ErrNotExist) {
+			return aside, os.Rename(path, aside)
+		}
+	}
+	return "", fmt.Errorf("there is no free name like %q", stem)
+}
+
+// found is where a record is in a file.
+type found struct {
+	cursor uint64
+	at     int64
+	size   int
+}
+
+// salvage copies what verifies in old into the new ledger at path.
+func salvage(old *os.File, path string) error {
+	records, err := findRecords(old)
+	if err != nil {
+		return err
+	}
+	l, err := Open(Config{Path: path, NoSync: true})
+	if err != nil {
+		return err
+	}
+	err = l.restore(old, records)
+	return errors.Join(err, l.db.Sync(), l.Close())
+}
+
+// findRecords looks through all pages of a file, not only through those that
+// its tree leads to, and returns the records that verify by cursor. It never
+// faults, as it only reads.
+func findRecords(f *os.File) ([]found, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	pageSize := int64(os.Getpagesize())
+	if m, err := readMeta(f, info.Size(), slog.New(slog.DiscardHandler)); err == nil {
+		pageSize = m.pageSize
+	}
+	var all []found
+	buffer := make([]byte, pageSize+maxOverflow)
+	for at := int64(0); at < info.Size(); at += pageSize {
+		p, ok := readLeaf(f, at, pageSize, buffer)
+		if !ok {
+			continue
+		}
+		all = p.appendFound(all, at, true)
+	}
+	slices.SortFunc(all, func(a, b found) int { return cmp.Compare(a.cursor, b.cursor) })
+	return all, nil
+}
+
+// readLeaf reads the page at an offset with its overflow, if it is a leaf. What
+// cannot be read, because a sector is bad, is no leaf.
+func readLeaf(r io.ReaderAt, at, pageSize int64, buffer []byte) (rawPage, bool) {
+	n, _ := r.ReadAt(buffer[:pageSize], at)
+	p, err := parsePage(buffer[:n])
+	if err != nil || p.flags != leafPage || p.id != uint64(at/pageSize) {
+		return rawPage{}, false
+	}
+	if p.overflow > 0 {
+		want := min(pageSize*(1+int64(p.overflow)), int64(len(buffer)))
+		n, _ = r.ReadAt(buffer[:want], at)
+		p.bytes = buffer[:n]
+	}
+	return p, true
+}
+
+// appendFound appends the records in a leaf that begins at an offset of the
+// file, and, when asked to, those in the page of a small bucket.
+func (p rawPage) appendFound(all []found, at int64, buckets bool) []found {
+	for i := range int(p.count) {
+		e, err := p.leafElement(i)
+		if err != nil {
+			continue
+		}
+		if e.bucket {
+			if inner, ok := e.inlinePage(); ok && buckets {
+				all = inner.appendFound(all, at+int64(e.at)+bucketHeader, false)
+			}
+			continue
+		}
+		if len(e.key) != cursorSize {
+			continue
+		}
+		cursor := binary.BigEndian.Uint64(e.key)
+		if _, err := decodeRecord(cursor, e.value); err == nil && cursor > 0 && cursor < 1<<62 {
+			all = append(all, found{cursor: cursor, at: at + int64(e.at), size: len(e.value)})
+		}
+	}
+	return all
+}
+
+// inlinePage returns the page within a small bucket's value.
+func (e element) inlinePage() (rawPage, bool) {
+	if len(e.value) < bucketHeader || binary.NativeEndian.Uint64(e.value) != 0 {
+		return rawPage{}, false
+	}
+	p, err := parsePage(e.value[bucketHeader:])
+	return p, err == nil && p.flags == leafPage
+}
+
+// restoreBatch bounds what one transaction restores.
+const restoreBatch = 1000
+
+// restore stores the records that were found in old under their own cursors.
+// Old copies of pages may have a record more than once; and a cursor may have
+// two, if the first one's commit failed: the second gets a new cursor.
+func (l *Ledger) restore(old io.ReaderAt, records []found) error {
+	var again []found
+	for batch := range slices.Chunk(records, restoreBatch) {
+		if err := l.restoreBatch(old, batch, &again); err != nil {
+			return err
+		}
+	}
+	err := l.update(func(s snapshot) ([]Record, error) {
+		s.next += cursorJump
+		return nil, nil
+	})
+	if err != nil {
+		return err
+	}
+	for batch := range slices.Chunk(again, restoreBatch) {
+		if err := l.restoreBatch(old, batch, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Ledger) restoreBatch(old io.ReaderAt, batch []found, again *[]found) error {
+	return l.update(func(s snapshot) ([]Record, error) {
+		w := newWriter(s, nil)
+		for _, f := range batch {
+			b := make([]byte, f.size)
+			if _, err := old.ReadAt(b, f.at); err != nil {
+				return nil, err
+			}
+			r, err := decodeRecord(f.cursor, b)
+			if err != nil {
+				return nil, err
+			}
+			if _, held := w.lookup(r.Entry.Key()); held {
+				continue
+			}
+			if r.Cursor < w.next {
+				if again != nil {
+					*again = append(*again, f)
+					continue
+				}
+				r.Cursor = w.next
+			}
+			if err := w.putRecord(r.Entry.Key(), r); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	})
 }

@@ -166,11 +166,16 @@ func decodeRow(key, b []byte) (entry.Key, row, error) {
 	if err != nil {
 		return entry.Key{}, row{}, fmt.Errorf("%w: an index row: %w", ErrDamaged, err)
 	}
-	return k, row{
+	return k, parseRow(b), nil
+}
+
+// parseRow reads a row of the right length, unchecked.
+func parseRow(b []byte) row {
+	return row{
 		cursor: binary.BigEndian.Uint64(b),
 		size:   binary.BigEndian.Uint32(b[8:]),
 		pings:  binary.BigEndian.Uint16(b[12:]),
-	}, nil
+	}
 }
 
 func rowSum(key, head []byte) uint32 {

@@ -1,9 +1,8 @@
 package ledger
 
 import (
+	"errors"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"p2ping/node/entry"
 )
@@ -11,23 +10,31 @@ import (
 // limits is what a ledger may keep. Zero is no limit.
 type limits struct {
 	age     time.Duration
-	entries int
+	entries int64
 	bytes   int64
 }
 
-// exceeded tells whether a prune by number or size is due.
+// exceeded tells whether there is more than may be kept.
 func (m limits) exceeded(t totals) bool {
-	return m.entries > 0 && t.entries > int64(m.entries) || m.bytes > 0 && t.bytes > m.bytes
+	return m.entries > 0 && t.entries > m.entries || m.bytes > 0 && t.bytes > m.bytes
+}
+
+// goal is what to prune to when a limit is exceeded: a thirty-second less, so
+// that a full ledger's floor moves in steps and not with each entry.
+func (m limits) goal() limits {
+	m.entries -= m.entries / 32
+	m.bytes -= m.bytes / 32
+	return m
 }
 
 // ageStep is the step in which the floor rises by age, so that nodes of equal
-// retention mostly have equal floors, and equal digests: an hour in a week.
+// retention mostly have equal floors, and so equal digests: an hour for a week.
 func ageStep(age time.Duration) time.Duration {
 	return min(max(age/168, time.Second), time.Hour).Truncate(time.Millisecond)
 }
 
-// ageFloor is the floor in Unix ms by age alone: at most a step below now less
-// the age.
+// ageFloor is the floor in Unix ms by age alone: up to a step below the time
+// that was age before now.
 func ageFloor(now time.Time, age time.Duration) int64 {
 	if age <= 0 {
 		return 0
@@ -40,7 +47,11 @@ func ageFloor(now time.Time, age time.Duration) int64 {
 const pruneStep = 1000
 
 // Prune raises the floor to what the limits ask for at the time now, and
-// deletes what is below it. The floor is on disk before anything is deleted.
+// deletes what is below. The floor is on disk before anything is deleted.
+//
+// Number and size never raise the floor above now, even when that leaves more
+// than they allow: else whoever floods the topic with entries from the future
+// could make every node forget the present.
 func (l *Ledger) Prune(now time.Time) error {
 	if err := l.raise(now); err != nil {
 		return err
@@ -50,19 +61,19 @@ func (l *Ledger) Prune(now time.Time) error {
 
 // raise raises the floor and takes what falls below it out of the totals.
 func (l *Ledger) raise(now time.Time) error {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	var t totals
-	err := l.update(func(tx *bbolt.Tx) error {
-		var err error
-		if t, err = loadTotals(tx); err != nil {
-			return err
+	if t := l.State().Floor; t >= ageFloor(now, l.limits.age) && !l.overLimit() {
+		return nil
+	}
+	return l.update(func(s snapshot) ([]Record, error) {
+		kept := *s.totals
+		goal := limits{}
+		if l.limits.exceeded(kept) {
+			goal = l.limits.goal()
 		}
-		floor := max(t.floor, ageFloor(now, l.limits.age))
-		kept := t
-		err = l.scan(tx, floorKey(t.floor), entry.LastKey(), false, func(key entry.Key, at row) bool {
+		floor := max(s.floor, ageFloor(now, l.limits.age))
+		s.scan(entry.Key{}, entry.LastKey(), func(key entry.Key, at row) bool {
 			if key.Time >= floor {
-				if !l.limits.exceeded(kept) || key.Time >= now.UnixMilli() {
+				if !goal.exceeded(kept) || key.Time >= now.UnixMilli() {
 					return false
 				}
 				floor = key.Time + 1 // what shares a millisecond goes together
@@ -70,71 +81,83 @@ func (l *Ledger) raise(now time.Time) error {
 			kept.remove(at)
 			return true
 		})
+		if floor == s.floor {
+			return nil, errNothing
+		}
+		kept.floor = floor
+		*s.totals = kept
+		l.prefixes.invalidate(entry.Key{})
+		return nil, nil
+	})
+}
+
+func (l *Ledger) overLimit() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limits.exceeded(l.totals)
+}
+
+// sweep deletes what is below the floor, in bounded transactions. On a full
+// disk it tries smaller ones: even deleting takes new pages, but they free
+// more than they take.
+func (l *Ledger) sweep() error {
+	for step := pruneStep; ; {
+		n, err := l.sweepStep(step)
+		switch {
+		case errors.Is(err, ErrFull) && step > 1:
+			step /= 10
+		case err != nil:
+			return err
+		case n < step:
+			return l.noteFirst()
+		}
+	}
+}
+
+// sweepStep deletes up to limit entries below the floor, and returns how many
+// those were.
+func (l *Ledger) sweepStep(limit int) (int, error) {
+	var keys [][]byte
+	err := l.update(func(s snapshot) ([]Record, error) {
+		keys = keys[:0]
+		c := s.index.Cursor()
+		for k, v := c.First(); k != nil && len(keys) < limit; k, v = c.Next() {
+			key, at, err := decodeRow(k, v)
+			if err != nil {
+				s.suspects.add(k)
+				continue
+			}
+			if key.Time >= s.floor {
+				break
+			}
+			if err := s.log.Delete(appendCursor(nil, at.cursor)); err != nil {
+				return nil, err
+			}
+			keys = append(keys, key.Append(nil))
+		}
+		if len(keys) == 0 {
+			return nil, errNothing
+		}
+		for _, k := range keys {
+			if err := s.index.Delete(k); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	})
+	return len(keys), err
+}
+
+// noteFirst finds the oldest cursor that is kept.
+func (l *Ledger) noteFirst() error {
+	return l.view(func(s snapshot) error {
+		first, err := s.first()
 		if err != nil {
 			return err
 		}
-		if floor <= t.floor {
-			return errNothing
-		}
-		t = kept
-		t.floor = floor
-		l.prefixes.invalidate(entry.Key{})
-		return storeTotals(tx, t)
-	})
-	l.prefixes.settle()
-	if err == errNothing {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	l.publish(t, nil)
-	return nil
-}
-
-// sweep deletes what is below the floor, in bounded transactions.
-func (l *Ledger) sweep() error {
-	for {
-		n, err := l.sweepStep(pruneStep)
-		if err != nil || n == 0 {
-			return err
-		}
-	}
-}
-
-func (l *Ledger) sweepStep(limit int) (n int, err error) {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	err = l.update(func(tx *bbolt.Tx) error {
-		index, log := tx.Bucket(indexBucket), tx.Bucket(logBucket)
-		floor := l.floor.Load()
-		var keys [][]byte
-		c := index.Cursor()
-		for k, v := c.First(); k != nil && len(keys) < limit; k, v = c.Next() {
-			key, at, err := decodeRow(k, v)
-			if err == nil {
-				if key.Time >= floor {
-					break
-				}
-				if err := log.Delete(appendCursor(nil, at.cursor)); err != nil {
-					return err
-				}
-			}
-			keys = append(keys, append([]byte(nil), k...))
-		}
-		for _, k := range keys {
-			if err := index.Delete(k); err != nil {
-				return err
-			}
-		}
-		n = len(keys)
-		if n == 0 {
-			return errNothing
-		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.first = first
 		return nil
 	})
-	if err == errNothing {
-		err = nil
-	}
-	return n, err
 }

@@ -2,18 +2,37 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
-// rowOnDisk is about what an index row takes on disk, in bytes.
-const rowOnDisk = 90
-
-// touch notes that reading mapped n bytes of the file into memory.
-func (l *Ledger) touch(int) {}
+// The pace of Run.
+const (
+	// scrubRest is the pause after each page of scrubPage records: a million
+	// records take some two hours, at a load too small to be seen.
+	scrubRest = time.Second
+	// scrubFirst is when the first scrub begins, after the start; scrubEvery
+	// is the time from the end of one to the next.
+	scrubFirst = 10 * time.Minute
+	scrubEvery = 24 * time.Hour
+	// idleEvery is how often Run looks when nothing calls for it.
+	idleEvery = time.Minute
+)
 
 // Run looks after the ledger until the context ends: it raises the floor and
-// deletes what is below it, tries a full disk again, and checks what is stored.
+// deletes what is below it, tries a full disk again, and, slowly, checks all
+// that is stored. What fails is logged and tried again. It returns nil.
 func (l *Ledger) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.scrubNowAndThen(ctx)
+	}()
+	defer func() {
+		cancel()
+		<-done
+	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -23,25 +42,36 @@ func (l *Ledger) Run(ctx context.Context) error {
 		case <-timer.C:
 		case <-l.kick:
 		}
-		if err := l.Prune(time.Now()); err != nil {
-			l.logger.Error("pruning the ledger", "error", err)
-		}
-		timer.Reset(10 * time.Second)
+		timer.Reset(l.tend(time.Now()))
 	}
 }
 
-// Scrub reads all that is stored, drops what is damaged, and returns how many
-// records that were.
-func (l *Ledger) Scrub(ctx context.Context) (dropped int, err error) {
-	before := l.State().Damaged
-	for r, err := range l.Range(floorKey(0), lastKey()) {
-		if err != nil {
-			return 0, err
-		}
-		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
-		}
-		_ = r
+// tend does what is due, and returns when to look again.
+func (l *Ledger) tend(now time.Time) time.Duration {
+	l.mend()
+	if err := l.Prune(now); err != nil && !errors.Is(err, ErrFull) && !errors.Is(err, ErrClosed) {
+		l.logger.Error("pruning the ledger", "error", err)
 	}
-	return l.State().Damaged - before, nil
+	l.release()
+	if l.Writable() != nil {
+		return probeAfter
+	}
+	if l.limits.age > 0 {
+		return min(ageStep(l.limits.age), idleEvery)
+	}
+	return idleEvery
+}
+
+func (l *Ledger) scrubNowAndThen(ctx context.Context) {
+	for wait := scrubFirst; rest(ctx, wait) == nil; wait = scrubEvery {
+		dropped, err := l.scrub(ctx, scrubRest)
+		switch {
+		case ctx.Err() != nil || errors.Is(err, ErrClosed):
+			return
+		case err != nil:
+			l.logger.Error("checking the ledger", "error", err)
+		default:
+			l.logger.Debug("checked the ledger", "dropped", dropped)
+		}
+	}
 }

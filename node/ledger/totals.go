@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 
 	"go.etcd.io/bbolt"
+
+	"p2ping/node/entry"
 )
 
 // totals is what a ledger knows of itself. It is written in every transaction
@@ -38,6 +40,19 @@ func (t *totals) remove(r row) {
 	t.bytes -= r.bytes()
 }
 
+// forget removes an index row that is damaged, as far as it can be understood.
+// Scrub counts anew.
+func (t *totals) forget(encoded []byte) {
+	var r row
+	if len(encoded) == rowSize {
+		r = parseRow(encoded)
+	}
+	if r.size > entry.MaxRaw || int(r.pings) > entry.MaxPings {
+		r = row{}
+	}
+	t.remove(r)
+}
+
 func (t totals) encode() []byte {
 	b := append(make([]byte, 0, totalsSize), formatVersion)
 	for _, v := range []uint64{uint64(t.floor), t.next, uint64(t.entries), uint64(t.pings), uint64(t.bytes)} {
@@ -67,9 +82,9 @@ func decodeTotals(b []byte) (totals, error) {
 }
 
 func loadTotals(tx *bbolt.Tx) (totals, error) {
-	return decodeTotals(tx.Bucket(metaBucket).Get(totalsKey))
+	return decodeTotals(tx.Bucket([]byte(metaBucket)).Get([]byte(totalsKey)))
 }
 
 func storeTotals(tx *bbolt.Tx, t totals) error {
-	return tx.Bucket(metaBucket).Put(totalsKey, t.encode())
+	return tx.Bucket([]byte(metaBucket)).Put([]byte(totalsKey), t.encode())
 }

@@ -1,0 +1,205 @@
+package ledger
+
+import (
+	"context"
+	"time"
+
+	"p2ping/node/entry"
+)
+
+// scrubPage is the number of records that scrub checks within a transaction.
+const scrubPage = 128
+
+// Scrub reads everything that is stored and checks it: each record against its
+// checksum, its entry's id and its row, each row against its record. What is
+// damaged is dropped, a record that the index has lost is put back, and the
+// totals are counted anew. It returns how many records and rows it dropped.
+func (l *Ledger) Scrub(ctx context.Context) (dropped int, err error) {
+	return l.scrub(ctx, 0)
+}
+
+// scrub is Scrub with a pause after each page.
+func (l *Ledger) scrub(ctx context.Context, pause time.Duration) (dropped int, err error) {
+	for cursor, more := uint64(0), true; more; {
+		var n int
+		if cursor, n, more, err = l.scrubLog(cursor); err != nil {
+			return dropped, err
+		}
+		dropped += n
+		if err := rest(ctx, pause); err != nil {
+			return dropped, err
+		}
+	}
+	for from, more := (entry.Key{}), true; more; {
+		var n int
+		if from, n, more, err = l.scrubIndex(from); err != nil {
+			return dropped, err
+		}
+		dropped += n
+		if err := rest(ctx, pause); err != nil {
+			return dropped, err
+		}
+	}
+	return dropped + l.mend(), l.recount()
+}
+
+// rest waits, and returns the context's error when that has ended.
+func rest(ctx context.Context, pause time.Duration) error {
+	if pause > 0 {
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// scrubLog checks the records of a page of the log, after cursor.
+func (l *Ledger) scrubLog(cursor uint64) (last uint64, dropped int, more bool, err error) {
+	var damaged []damage
+	var strays []uint64
+	records, bytes := 0, 0
+	last = cursor
+	err = l.view(func(s snapshot) error {
+		c := s.log.Cursor()
+		for k, v := c.Seek(appendCursor(nil, cursor+1)); k != nil; k, v = c.Next() {
+			at, err := decodeCursor(k)
+			if err != nil || at <= last {
+				continue // out of order: a rebuild gets rid of it
+			}
+			last = at
+			records++
+			bytes += min(len(v), maxRecord)
+			switch r, err := s.readLogged(at, v); {
+			case err != nil:
+				damaged = append(damaged, damage{at: row{cursor: at}, err: err})
+				strays = append(strays, at)
+			case r.Entry == nil:
+				strays = append(strays, at)
+			}
+			if bytes > pageBytes/4 || records >= scrubPage {
+				more = true
+				return nil
+			}
+		}
+		return nil
+	})
+	l.touch(bytes)
+	if err != nil {
+		return last, 0, false, err
+	}
+	dropped = l.dropLogged(damaged)
+	return last, dropped, more, l.mendLog(strays)
+}
+
+// mendLog puts records that the index has lost back into it, and deletes
+// records that nothing points to, and that are damaged or stored again.
+func (l *Ledger) mendLog(strays []uint64) error {
+	if len(strays) == 0 {
+		return nil
+	}
+	found, gone := 0, 0
+	err := l.update(func(s snapshot) ([]Record, error) {
+		found, gone = 0, 0
+		lowest := entry.LastKey()
+		for _, cursor := range strays {
+			v := s.log.Get(appendCursor(nil, cursor))
+			if v == nil {
+				continue
+			}
+			r, err := decodeRecord(cursor, v)
+			if err == nil && r.Entry.Time < s.floor {
+				continue // a sweep is under way
+			}
+			if err == nil {
+				key := r.Entry.Key()
+				at, held := s.lookup(key)
+				if held && at.cursor == cursor {
+					continue
+				}
+				if !held {
+					if err := s.reindex(key, rowOf(r)); err != nil {
+						return nil, err
+					}
+					lowest = lower(lowest, key)
+					found++
+					continue
+				}
+			}
+			if err := s.log.Delete(appendCursor(nil, cursor)); err != nil {
+				return nil, err
+			}
+			gone++
+		}
+		if found+gone == 0 {
+			return nil, errNothing
+		}
+		l.prefixes.invalidate(lowest)
+		return nil, nil
+	})
+	if found > 0 && err == nil {
+		l.logger.Warn("put records back into the ledger's index", "records", found)
+	}
+	return err
+}
+
+// reindex adds a row, in place of a damaged one if there is one.
+func (s snapshot) reindex(key entry.Key, at row) error {
+	k := key.Append(nil)
+	if old := s.index.Get(k); old != nil {
+		s.forget(old)
+	}
+	s.add(at)
+	return s.index.Put(k, at.append(nil, k))
+}
+
+// scrubIndex checks that the rows of a page have records, from a key on.
+func (l *Ledger) scrubIndex(from entry.Key) (next entry.Key, dropped int, more bool, err error) {
+	var damaged []damage
+	rows := 0
+	err = l.view(func(s snapshot) error {
+		s.scan(from, entry.LastKey(), func(key entry.Key, at row) bool {
+			next = after(key)
+			if s.log.Get(appendCursor(nil, at.cursor)) == nil {
+				_, err := s.read(key, at)
+				damaged = append(damaged, damage{key: key, at: at, err: err})
+			}
+			rows++
+			more = rows >= pageKeys
+			return !more
+		})
+		return nil
+	})
+	l.touch(rows * (rowOnDisk + entryOverhead))
+	if err != nil {
+		return next, 0, false, err
+	}
+	return next, l.drop(damaged), more, nil
+}
+
+// recount counts the totals anew and corrects them, which only damaged rows
+// can have made wrong.
+func (l *Ledger) recount() error {
+	rows := 0
+	err := l.update(func(s snapshot) ([]Record, error) {
+		counted := totals{floor: s.floor, next: s.next}
+		s.scan(entry.Key{}, entry.LastKey(), func(_ entry.Key, at row) bool {
+			counted.add(at)
+			rows++
+			return true
+		})
+		if counted == *s.totals {
+			return nil, errNothing
+		}
+		l.logger.Warn("corrected the ledger's totals", "entries", counted.entries, "were", s.entries)
+		*s.totals = counted
+		return nil, nil
+	})
+	l.touch(rows * rowOnDisk)
+	return err
+}
