@@ -1,0 +1,337 @@
+package catchup
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+const (
+	// maxOutbound bounds the sessions that we begin at once: a silent peer
+	// holds one for as long as patience, and the others go on.
+	maxOutbound = 4
+	// sessionMemory is what a session reserves, in bytes: questions, keys and
+	// frames of two turns, entries that wait to be checked.
+	sessionMemory = 6 << 20
+	// openPatience bounds the opening of a stream.
+	openPatience = 5 * time.Second
+)
+
+// errUnsupported is returned for a peer that does not speak catch-up.
+var errUnsupported = errors.New("the peer does not speak catch-up")
+
+// Run begins sessions until ctx ends or Close is called; then it waits for
+// them and returns nil. It is called once.
+func (s *Syncer) Run(ctx context.Context) error {
+	if !s.join() {
+		return nil
+	}
+	defer s.work.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.stopped, cancel)()
+	if s.cfg.Disabled {
+		<-ctx.Done()
+		return nil
+	}
+	r := &runner{Syncer: s, done: make(chan finished)}
+	defer r.wait()
+	r.run(ctx)
+	return nil
+}
+
+// runner is what Run's goroutine owns.
+type runner struct {
+	*Syncer
+	rhythm rhythm
+	deck   deck
+	queue  queue
+	round  time.Time // when the next round is
+	asked  time.Time // when the last one was
+	active int       // sessions of ours under way
+	done   chan finished
+}
+
+// finished is a session of ours that ended.
+type finished struct {
+	peer   peer.ID
+	goOn   bool
+	differ bool
+}
+
+func (r *runner) run(ctx context.Context) {
+	r.round = time.Now().Add(r.rhythm.interval(mathrand.Float64()))
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		now := time.Now()
+		r.look(now)
+		if !r.round.After(now) {
+			r.ask(now)
+		}
+		r.begin(ctx, now)
+		timer.Reset(r.next().Sub(now))
+		var changed <-chan struct{}
+		if r.rhythm.relaxed() {
+			changed = r.cfg.Ledger.Changed()
+			if r.cfg.Ledger.State().Last != r.rhythm.last {
+				r.hurry(now)
+				continue
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-r.kick:
+		case <-changed:
+			r.hurry(time.Now())
+		case f := <-r.done:
+			r.finish(f)
+		}
+	}
+}
+
+// look takes what was asked by others.
+func (r *runner) look(now time.Time) {
+	r.mu.Lock()
+	asked := r.asks
+	r.asks = asks{}
+	r.mu.Unlock()
+	if asked.soon {
+		r.rhythm.disturb()
+		if at := r.asked.Add(minSpacing); at.Before(r.round) {
+			r.round = at
+		}
+	}
+	for _, a := range asked.joined.waiting {
+		r.rhythm.disturb()
+		r.queue.add(a.peer, r.book.ready(a.peer, now))
+	}
+	if asked.differs || asked.soon || len(asked.joined.waiting) > 0 {
+		r.hurry(now)
+	}
+}
+
+// hurry ends a long interval: something changed.
+func (r *runner) hurry(now time.Time) {
+	r.rhythm.disturb()
+	r.rhythm.last = r.cfg.Ledger.State().Last
+	if at := now.Add(r.rhythm.interval(mathrand.Float64())); at.Before(r.round) {
+		r.round = at
+	}
+}
+
+// ask makes appointments for a round.
+func (r *runner) ask(now time.Time) {
+	n := r.rhythm.round(r.cfg.Ledger.State().Last)
+	r.asked = now
+	r.round = now.Add(r.rhythm.interval(mathrand.Float64()))
+	var present []peer.ID
+	for _, p := range r.cfg.Peers() {
+		if !r.book.ready(p, now).After(now) {
+			present = append(present, p)
+		}
+	}
+	for _, p := range r.deck.draw(n, present) {
+		r.queue.add(p, now)
+	}
+}
+
+// begin begins the sessions that are due and have room.
+func (r *runner) begin(ctx context.Context, now time.Time) {
+	for r.active < maxOutbound {
+		p, ok := r.queue.next(now)
+		if !ok {
+			return
+		}
+		if !r.gate.call(p) {
+			r.queue.add(p, now.Add(minSpacing)) // it is in a session with us
+			continue
+		}
+		r.book.begin(p, now)
+		r.active++
+		go func() {
+			f := finished{peer: p}
+			defer func() {
+				r.gate.hangUp(p)
+				r.done <- f
+			}()
+			f = r.Syncer.call(ctx, p)
+		}()
+	}
+}
+
+// next returns when there is something to do, at the earliest.
+func (r *runner) next() time.Time {
+	at, ok := r.queue.when()
+	if !ok || r.active == maxOutbound || r.round.Before(at) {
+		return r.round
+	}
+	return at
+}
+
+func (r *runner) finish(f finished) {
+	r.active--
+	if f.differ {
+		r.rhythm.disturb()
+	}
+	if f.goOn {
+		r.queue.add(f.peer, time.Time{}) // behind all who wait
+	}
+}
+
+// wait waits for the sessions under way. Their context has ended.
+func (r *runner) wait() {
+	for r.active > 0 {
+		r.finish(<-r.done)
+	}
+}
+
+// call has one session with a peer.
+func (s *Syncer) call(ctx context.Context, p peer.ID) (f finished) {
+	f.peer = p
+	start := time.Now()
+	var o outcome
+	err := s.open(ctx, p, func(stream network.Stream) error {
+		session := newSession(s.cfg, s.takes(), stream, seasoning())
+		session.met = func() { s.gate.met(p) }
+		session.in.stored = s.bulk.progress(p)
+		err := session.initiate(ctx)
+		o = session.outcome()
+		return err
+	})
+	if ctx.Err() != nil {
+		return f
+	}
+	r := s.record(p, roleInitiator, start, o, err)
+	f.differ = r != resultEqual && r != resultBusy && r != resultUnsupported
+	f.goOn = s.book.goOn(p, time.Now(), o, r)
+	return f
+}
+
+// open opens a stream to a peer that is connected and lets talk use it.
+func (s *Syncer) open(ctx context.Context, p peer.ID, talk func(network.Stream) error) error {
+	opening, cancel := context.WithTimeout(network.WithNoDial(ctx, "catch-up is with connected peers"), openPatience)
+	defer cancel()
+	stream, err := s.cfg.Host.NewStream(opening, p, Protocol)
+	if err != nil {
+		speaks, _ := s.cfg.Host.Peerstore().GetProtocols(p)
+		if ours, _ := s.cfg.Host.Peerstore().SupportsProtocols(p, Protocol); len(speaks) > 0 && len(ours) == 0 {
+			return errUnsupported
+		}
+		return fmt.Errorf("opening a stream: %w", err)
+	}
+	return s.use(ctx, stream, talk)
+}
+
+// use lets talk use a stream, under the resource manager's eyes, and closes
+// it, or resets it after an error, a panic, or the end of ctx.
+func (s *Syncer) use(ctx context.Context, stream network.Stream, talk func(network.Stream) error) (err error) {
+	defer context.AfterFunc(ctx, func() { _ = stream.Reset() })()
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("a panic in a session: %v", r)
+			s.cfg.Logger.Error("a catch-up session panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		}
+		if err != nil {
+			_ = stream.Reset()
+			return
+		}
+		_ = stream.Close()
+	}()
+	if err := stream.Scope().SetService(service); err != nil {
+		return fmt.Errorf("accounting for a session: %w", err)
+	}
+	if err := stream.Scope().ReserveMemory(sessionMemory, network.ReservationPriorityAlways); err != nil {
+		return fmt.Errorf("reserving memory for a session: %w", err)
+	}
+	defer stream.Scope().ReleaseMemory(sessionMemory)
+	return talk(stream)
+}
+
+// handle answers a session that a peer begins. It runs on a goroutine of the
+// host's.
+func (s *Syncer) handle(stream network.Stream) {
+	p := stream.Conn().RemotePeer()
+	start := time.Now()
+	if s.book.shunned(p, start) || !s.join() {
+		_ = stream.Reset()
+		return
+	}
+	defer s.work.Done()
+	retry := s.gate.enter(p, start)
+	if retry > 0 {
+		s.refuse(stream, retry)
+		return
+	}
+	var o outcome
+	err := s.use(s.stopped, stream, func(stream network.Stream) error {
+		session := newSession(s.cfg, s.takes(), stream, seasoning())
+		session.in.stored = s.bulk.progress(p)
+		session.mayTake = s.bulk.free
+		err := session.respond(s.stopped)
+		o = session.outcome()
+		return err
+	})
+	s.gate.leave(p, time.Now(), o.scanned, o.sent)
+	if s.stopped.Err() != nil {
+		return
+	}
+	r := s.record(p, roleResponder, start, o, err)
+	if r != resultEqual {
+		s.hurry()
+	}
+}
+
+// refuse puts a peer off, if there is time for that.
+func (s *Syncer) refuse(stream network.Stream, retry time.Duration) {
+	if !s.gate.refuse() {
+		_ = stream.Reset()
+		return
+	}
+	defer s.gate.refused()
+	err := s.use(s.stopped, stream, func(stream network.Stream) error {
+		return newSession(s.cfg, false, stream, salt{}).refuse(retry)
+	})
+	if err != nil {
+		s.cfg.Logger.Debug("refusing a catch-up session", "peer", stream.Conn().RemotePeer(), "err", err)
+	}
+}
+
+// record enters how a session ended, and logs it.
+func (s *Syncer) record(p peer.ID, as role, start time.Time, o outcome, err error) result {
+	now := time.Now()
+	r := s.book.note(p, now, s.cfg.Now(), o, err)
+	s.metrics.observe(as, r, o, now.Sub(start))
+	log := s.cfg.Logger.Debug
+	if r == resultMisbehaved {
+		log = s.cfg.Logger.Warn
+	}
+	log("catch-up session ended", "peer", p, "role", string(as), "result", string(r),
+		"received", o.added, "sent", o.sent, "missing", o.missing, "extra", o.extra,
+		"round_trips", o.turns, "bytes_in", o.bytesIn, "bytes_out", o.bytesOut, "err", err)
+	return r
+}
+
+// hurry tells Run that something differs.
+func (s *Syncer) hurry() {
+	s.mu.Lock()
+	s.asks.differs = true
+	s.mu.Unlock()
+	s.wake()
+}
+
+// takes reports whether there is room for entries.
+func (s *Syncer) takes() bool { return s.cfg.Ledger.Writable() == nil }
+
+func seasoning() (s salt) {
+	_, _ = rand.Read(s[:]) // never fails
+	return s
+}
