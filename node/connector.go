@@ -14,6 +14,15 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 )
 
+// protectTag keeps the connection manager from closing bootstrap peers.
+const protectTag = "p2ping-bootstrap"
+
+// lasting is how long a connection must hold for its loss to be acted upon at
+// once.
+const lasting = 10 * time.Second
+
+var errHungUp = errors.New("it closed the connection at once")
+
 // BootstrapState is how a node stands with one bootstrap peer.
 type BootstrapState struct {
 	// Addr is the address as it was given.
@@ -58,6 +67,9 @@ type target struct {
 	// dialled is who had made the last connection.
 	dialled direction
 	since   time.Time // of the last connection's end, or of the start
+	// short counts connections in a row that did not last: a peer that has no
+	// room for us closes them, and must not be dialled again at once each time.
+	short int
 
 	mu    sync.Mutex
 	state BootstrapState
@@ -135,7 +147,13 @@ func (c *connector) keep(ctx context.Context, t *target) {
 			c.awaitLoss(ctx, t)
 			continue
 		}
+		if t.short > 0 {
+			c.sleep(ctx, t, retryDelay(t.short-1, 0, nil, c.rand()))
+		}
 		err := c.attempt(ctx, t)
+		if err == nil && !c.connected(t) {
+			err = errHungUp
+		}
 		switch {
 		case err == nil || ctx.Err() != nil:
 		case errors.Is(err, swarm.ErrSwarmClosed):
@@ -177,6 +195,8 @@ func (c *connector) awaitLoss(ctx context.Context, t *target) {
 	t.set(func(s *BootstrapState) {
 		s.Connected, s.Attempts, s.LastError, s.NextTry = true, 0, "", time.Time{}
 	})
+	c.host.ConnManager().Protect(state.PeerID, protectTag)
+	start := time.Now()
 	for c.connected(t) {
 		t.dialled = directionOf(c.host.Network().ConnsToPeer(state.PeerID))
 		select {
@@ -186,6 +206,10 @@ func (c *connector) awaitLoss(ctx context.Context, t *target) {
 		}
 	}
 	t.since = time.Now()
+	t.short++
+	if t.since.Sub(start) >= lasting {
+		t.short = 0
+	}
 	t.set(func(s *BootstrapState) { s.Connected = false })
 	c.logger.Warn("lost a bootstrap peer, connecting again", "peer", state.PeerID, "address", state.Addr)
 }

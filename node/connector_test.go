@@ -12,6 +12,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -87,8 +88,8 @@ func TestConnectorMutual(t *testing.T) {
 				if len(conns) != 1 {
 					t.Fatalf("%d connections, not 1, after %d losses", len(conns), i)
 				}
+				time.Sleep(lasting)
 				hosts[i%2].Network().ClosePeer(hosts[1-i%2].ID())
-				synctest.Wait()
 			}
 		})
 	}
@@ -132,6 +133,30 @@ func TestConnectorLearns(t *testing.T) {
 		time.Sleep(15 * time.Second)
 		if s := c.state()[0]; s.Connected || s.PeerID != first.ID() || !strings.Contains(s.LastError, second.ID().String()) {
 			t.Errorf("after another took its place: %+v", s)
+		}
+	})
+}
+
+// TestConnectorIsNoPest dials a peer that closes every connection at once.
+func TestConnectorIsNoPest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newSimulated(t)
+		hub := net.host(1, nil)
+		var mu sync.Mutex
+		conns := 0
+		hub.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, conn network.Conn) {
+			mu.Lock()
+			defer mu.Unlock()
+			conns++
+			go conn.Close()
+		}})
+		c, stop := startConnector(t, net.host(2, nil), slog.New(slog.DiscardHandler), Bootstrap{Addr: simAddr(1), ID: hub.ID()})
+		defer stop()
+		time.Sleep(10 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if least, most := 100, 600; conns < least || conns > most {
+			t.Errorf("%d connections in 10 min, not %d to %d: %+v", conns, least, most, c.state())
 		}
 	})
 }

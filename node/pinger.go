@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	mathrand "math/rand/v2"
-	"os"
 	"sync"
 	"time"
 
@@ -135,7 +133,7 @@ func (p *pinger) measure(ctx context.Context, id peer.ID) {
 	if err == nil {
 		p.host.Peerstore().RecordLatency(id, rtt)
 	}
-	if !p.missed(id, errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)) {
+	if !p.missed(id, errors.Is(err, context.DeadlineExceeded)) {
 		return
 	}
 	p.logger.Warn("a peer does not answer, connecting again", "peer", id)
@@ -161,7 +159,7 @@ func (p *pinger) missed(id peer.ID, timedOut bool) bool {
 	return state.missed >= goneAfter && p.keep(id)
 }
 
-// pingOnce measures one round trip.
+// pingOnce measures one round trip, within pingTimeout.
 func pingOnce(ctx context.Context, h host.Host, id peer.ID) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
@@ -171,21 +169,25 @@ func pingOnce(ctx context.Context, h host.Host, id peer.ID) (time.Duration, erro
 		return 0, fmt.Errorf("opening a ping stream: %w", err)
 	}
 	defer context.AfterFunc(ctx, func() { s.Reset() })() //nolint:errcheck // it is being given up
-	if err := s.SetDeadline(time.Now().Add(pingTimeout)); err != nil {
-		return 0, errors.Join(err, s.Reset())
+	rtt, err := roundTrip(s)
+	if err != nil {
+		return 0, errors.Join(ctx.Err(), err, s.Reset())
 	}
+	return rtt, s.Close()
+}
+
+func roundTrip(s io.ReadWriter) (time.Duration, error) {
 	var out, in [ping.PingSize]byte
 	rand.Read(out[:])
 	start := time.Now()
 	if _, err := s.Write(out[:]); err != nil {
-		return 0, errors.Join(err, s.Reset())
+		return 0, err
 	}
 	if _, err := io.ReadFull(s, in[:]); err != nil {
-		return 0, errors.Join(err, s.Reset())
+		return 0, err
 	}
-	rtt := time.Since(start)
-	if !bytes.Equal(in[:], out[:]) {
-		return 0, errors.Join(errors.New("another answer than was sent"), s.Reset())
+	if in != out {
+		return 0, errors.New("another answer than was sent")
 	}
-	return rtt, s.Close()
+	return time.Since(start), nil
 }

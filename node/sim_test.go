@@ -27,7 +27,10 @@ type simulated struct {
 
 func newSimulated(t *testing.T) *simulated {
 	t.Helper()
-	s := &simulated{t: t, wire: &simnet.Simnet{LatencyFunc: simnet.StaticLatency(10 * time.Millisecond)}}
+	s := &simulated{t: t, wire: &simnet.Simnet{
+		LatencyFunc: simnet.StaticLatency(10 * time.Millisecond),
+		Logger:      slog.New(slog.DiscardHandler), // it reports every packet to a host that is down
+	}}
 	s.wire.Start()
 	t.Cleanup(s.wire.Close)
 	return s
@@ -71,6 +74,11 @@ func connectHosts(t *testing.T, a, b host.Host) {
 	if err := a.Connect(t.Context(), peer.AddrInfo{ID: b.ID(), Addrs: listening(b)}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func testLogger(t *testing.T) *slog.Logger {
+	t.Helper()
+	return slog.New(slog.NewTextHandler(t.Output(), nil))
 }
 
 // testMember is a host on a topic.
@@ -124,6 +132,6 @@ func (m *testMember) newWatchdog(t *testing.T) *watchdog {
 		Host:       m.host,
 		Dialer:     newTestDialer(t, m.host, nil, nil),
 		TopicPeers: m.topic.ListPeers,
-		Logger:     slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Logger:     testLogger(t),
 	})
 }

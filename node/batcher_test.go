@@ -1,0 +1,154 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"p2ping/node/entry"
+)
+
+// published answers a batch as publishEntry does.
+func publishedFrom(pings []entry.Ping) []Published {
+	out := make([]Published, len(pings))
+	for i, p := range pings {
+		out[i] = Published{Text: p.Text, Index: i}
+	}
+	return out
+}
+
+func TestBatcherTakesWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var batches [][]entry.Ping
+		b := newBatcher(time.Now, func(_ context.Context, pings []entry.Ping) ([]Published, error) {
+			batches = append(batches, pings)
+			time.Sleep(time.Millisecond) // a commit
+			return publishedFrom(pings), nil
+		})
+		var work sync.WaitGroup
+		work.Go(func() { b.run(ctx) })
+		for i := range 100 {
+			work.Go(func() {
+				text := fmt.Sprint(i)
+				got, err := b.submit(ctx, text)
+				if err != nil || got.Text != text {
+					t.Errorf("submit(%q) = %q, %v: want its own ping back", text, got.Text, err)
+				}
+			})
+		}
+		synctest.Wait()
+		time.Sleep(time.Second)
+		cancel()
+		work.Wait()
+		total := 0
+		for _, batch := range batches {
+			total += len(batch)
+		}
+		// Those that came while the first was under way share the second.
+		if total != 100 || len(batches) > 3 {
+			t.Errorf("100 pings became %d pings in %d entries: want 100 in at most 3", total, len(batches))
+		}
+	})
+}
+
+func TestBatcherKeepsToTheBoundsOfAnEntry(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		text  string
+		count int
+		want  []int // pings in each entry
+	}{
+		{"by count", "x", 2*entry.MaxPings + 1, []int{entry.MaxPings, entry.MaxPings, 1}},
+		{"by bytes", strings.Repeat("x", entry.MaxText), 20, []int{15, 5}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBatcher(time.Now, nil)
+			for range tt.count {
+				w := &waiting{ping: entry.Ping{Text: tt.text, SentAt: time.Now().UnixMicro()}}
+				if err := b.add(w); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i, want := range tt.want {
+				batch := b.take()
+				pings := make([]entry.Ping, len(batch))
+				for i, w := range batch {
+					pings[i] = w.ping
+				}
+				if len(batch) != want {
+					t.Errorf("entry %d holds %d pings, want %d", i, len(batch), want)
+				}
+				if _, err := entry.EncodeData(pings); err != nil {
+					t.Errorf("entry %d: %v", i, err)
+				}
+			}
+			if left := b.take(); len(left) != 0 || b.bytes != 0 {
+				t.Errorf("%d pings and %d bytes are left, want none", len(left), b.bytes)
+			}
+		})
+	}
+}
+
+func TestBatcherRefuses(t *testing.T) {
+	b := newBatcher(time.Now, nil)
+	for range maxWaiting {
+		if err := b.add(&waiting{ping: entry.Ping{Text: "x"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.add(&waiting{ping: entry.Ping{Text: "x"}}); !errors.Is(err, ErrBusy) {
+		t.Errorf("one ping over the bound: %v, want ErrBusy", err)
+	}
+	for _, text := range []string{"", strings.Repeat("x", entry.MaxText+1), "\xff"} {
+		if _, err := b.submit(t.Context(), text); !errors.Is(err, entry.ErrInvalid) {
+			t.Errorf("submit(%.10q): %v, want ErrInvalid", text, err)
+		}
+	}
+}
+
+func TestBatcherTakesBackWhatNobodyWaitsFor(t *testing.T) {
+	b := newBatcher(time.Now, nil) // never run
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := b.submit(ctx, "x")
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "nothing was published") {
+		t.Errorf("submit with a context that ended: %v, want that nothing was published", err)
+	}
+	if len(b.queue) != 0 || b.bytes != 0 {
+		t.Errorf("%d pings and %d bytes still wait, want none", len(b.queue), b.bytes)
+	}
+}
+
+func TestBatcherAnswersAllWhenItStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		b := newBatcher(time.Now, func(_ context.Context, pings []entry.Ping) ([]Published, error) {
+			time.Sleep(time.Second)
+			return publishedFrom(pings), nil
+		})
+		var work sync.WaitGroup
+		work.Go(func() { b.run(ctx) })
+		var first, second error
+		work.Go(func() { _, first = b.submit(t.Context(), "under way") })
+		synctest.Wait()
+		work.Go(func() { _, second = b.submit(t.Context(), "waiting") })
+		synctest.Wait()
+		cancel()
+		work.Wait()
+		if first != nil {
+			t.Errorf("the ping that was under way: %v, want it finished", first)
+		}
+		if !errors.Is(second, ErrStopped) {
+			t.Errorf("the ping that waited: %v, want ErrStopped", second)
+		}
+		if _, err := b.submit(t.Context(), "late"); !errors.Is(err, ErrStopped) {
+			t.Errorf("a ping after the end: %v, want ErrStopped", err)
+		}
+	})
+}
