@@ -96,7 +96,7 @@ func TestPinger(t *testing.T) {
 					<-ctx.Done()
 					s.Reset()
 				})
-				time.Sleep(keptInterval + goneAfter*(pingTimeout+pingTick))
+				time.Sleep(pingInterval + goneAfter*(pingTimeout+pingTick))
 				if connected := isConnected(a, b.ID()); connected == kept {
 					t.Errorf("still connected: %v", connected)
 				}

@@ -154,9 +154,12 @@ func (p *pinger) missed(id peer.ID, timedOut bool) bool {
 		state.missed = 0
 		return false
 	}
+	if !p.keep(id) {
+		return false
+	}
 	state.missed++
 	state.next = time.Now() // again at once
-	return state.missed >= goneAfter && p.keep(id)
+	return state.missed >= goneAfter
 }
 
 // pingOnce measures one round trip, within pingTimeout.
