@@ -1,0 +1,107 @@
+// A small force layout: nodes push each other apart, edges pull like springs,
+// the first node stays in the middle. Pure; all pairs are computed, which is
+// good for some hundreds of nodes.
+
+export const most = 300;
+
+// Layout places nodes {id, x, y, vx, vy} around 0,0.
+export class Layout {
+  nodes = [];
+  #byID = new Map();
+  #edges = [];
+  heat = 0; // from 1 down to 0: how much things still move
+
+  get(id) {
+    return this.#byID.get(id);
+  }
+
+  // set takes what there is: ids, the first of them the centre, and edges
+  // {from, to}. Nodes that were there keep their places.
+  set(ids, edges) {
+    const before = this.#byID;
+    this.#byID = new Map();
+    let changed = false;
+    this.nodes = ids.slice(0, most).map((id, i) => {
+      let node = before.get(id);
+      if (!node) {
+        changed = true;
+        node = { id, vx: 0, vy: 0, ...start(i, id, edges, this.#byID) };
+      }
+      this.#byID.set(id, node);
+      return node;
+    });
+    changed ||= this.nodes.length !== before.size || edges.length !== this.#edges.length;
+    this.#edges = edges
+      .map(({ from, to }) => ({ a: this.#byID.get(from), b: this.#byID.get(to) }))
+      .filter(({ a, b }) => a && b && a !== b);
+    if (changed) this.heat = 1;
+  }
+
+  // step moves everything a little and returns whether it should be called again.
+  step() {
+    if (this.heat < 0.005) return false;
+    const { nodes, heat } = this;
+    for (let i = 0; i < nodes.length; i++) {
+      for (let j = i + 1; j < nodes.length; j++) repel(nodes[i], nodes[j], heat);
+    }
+    for (const { a, b } of this.#edges) attract(a, b, heat);
+    nodes.forEach((n, i) => {
+      if (i === 0) {
+        n.x = n.y = n.vx = n.vy = 0;
+        return;
+      }
+      // A pull to the middle keeps parts that hang together with nothing in sight.
+      n.vx -= n.x * 0.012 * heat;
+      n.vy -= n.y * 0.02 * heat; // wider than high
+      n.vx *= 0.6;
+      n.vy *= 0.6;
+      n.x += n.vx;
+      n.y += n.vy;
+    });
+    this.heat *= 0.985;
+    return true;
+  }
+}
+
+const length = 130; // of an edge at rest
+const push = 5200;
+
+function repel(a, b, heat) {
+  let dx = b.x - a.x, dy = b.y - a.y;
+  if (dx === 0 && dy === 0) [dx, dy] = [0.1, 0.07];
+  const d2 = Math.max(dx * dx + dy * dy, 100);
+  if (d2 > 360_000) return;
+  const f = (push * heat) / (d2 * Math.sqrt(d2));
+  a.vx -= dx * f; a.vy -= dy * f;
+  b.vx += dx * f; b.vy += dy * f;
+}
+
+function attract(a, b, heat) {
+  const dx = b.x - a.x, dy = b.y - a.y;
+  const d = Math.hypot(dx, dy) || 1;
+  const f = ((d - length) / d) * 0.08 * heat;
+  a.vx += dx * f; a.vy += dy * f;
+  b.vx -= dx * f; b.vy -= dy * f;
+}
+
+// start puts a new node on a sunflower's spiral, near a neighbour that has a
+// place, so that the picture unfolds the same way each time.
+function start(i, id, edges, placed) {
+  if (i === 0) return { x: 0, y: 0 };
+  const angle = i * 2.399963;
+  const edge = edges.find((e) => (e.from === id && placed.has(e.to)) || (e.to === id && placed.has(e.from)));
+  const at = edge ? placed.get(edge.from === id ? edge.to : edge.from) : { x: 0, y: 0 };
+  return { x: at.x + 90 * Math.cos(angle), y: at.y + 70 * Math.sin(angle) };
+}
+
+// bounds returns the box around all nodes, with room for their labels.
+export function bounds(nodes, margin) {
+  let left = -margin, right = margin, top = -margin, bottom = margin;
+  for (const n of nodes) {
+    left = Math.min(left, n.x - margin);
+    right = Math.max(right, n.x + margin);
+    top = Math.min(top, n.y - margin);
+    bottom = Math.max(bottom, n.y + margin);
+  }
+  return { x: left, y: top, width: right - left, height: bottom - top };
+}
