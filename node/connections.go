@@ -22,7 +22,9 @@ func (n *Node) wireConnections(cfg Config) error {
 	n.watchdog = newWatchdog(watchdogConfig{
 		Host:       n.host,
 		Dialer:     n.dialer,
-		TopicPeers: n.topicPeers,
+		// Not members: a peer that announced itself is on the topic by pubsub's
+		// events even when no stream to it is open. ListPeers wants both.
+		TopicPeers: func() []peer.ID { return n.gossip.topic.ListPeers() },
 		Logger:     n.logger,
 	})
 	n.pinger = newPinger(pingerConfig{Host: n.host, Keep: n.connector.keeps, Logger: n.logger})

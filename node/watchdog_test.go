@@ -110,6 +110,9 @@ func TestWatchdogHealsAnExhaustedPeer(t *testing.T) {
 		if n := a.resetPubsub(b.host.ID(), network.DirOutbound); n != 0 {
 			t.Fatalf("pubsub still opens streams: %d", n)
 		}
+		// Now the other side announces itself again: it is on the topic, by the
+		// topic's events, yet nothing can be sent to it. ListPeers is honest.
+		b.resetPubsub(a.host.ID(), network.DirOutbound)
 		time.Sleep(deafAfter + 2*watchInterval)
 		checkHears(t, a, b)
 	})
