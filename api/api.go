@@ -21,6 +21,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -47,6 +48,8 @@ type Node interface {
 	Sync() (node.SyncState, error)
 	// Publish blocks until the ping is on disk.
 	Publish(ctx context.Context, text string) (node.Published, error)
+	// Receipts blocks until so many peers have stored the ping, or ctx ends.
+	Receipts(ctx context.Context, p node.Published, want int) []node.Receipt
 	Ledger() *ledger.Ledger
 }
 
@@ -61,6 +64,15 @@ type Config struct {
 	// Token must come with every request but GET /livez, as bearer token; ""
 	// asks for none.
 	Token string
+	// KeysPath is the file that remembers idempotency keys for 24 hours; it is
+	// made when it does not exist. "" has requests with a key refused.
+	KeysPath string
+	// PublishRate bounds the pings that one address may publish in a second;
+	// up to ten seconds' worth may come at once. 0 is no bound.
+	PublishRate float64
+	// MaxStreams bounds the streams that are open at one time, 0 means 256;
+	// MaxConns the connections of each Serve, 0 means 4,096.
+	MaxStreams, MaxConns int
 	// Gatherer holds what GET /metrics shows; nil shows nothing.
 	Gatherer prometheus.Gatherer
 	// Registerer receives the server's own metrics; nil keeps them to itself.
@@ -81,13 +93,21 @@ type Server struct {
 	metrics   http.Handler
 	common    []header // set on every answer
 	buffers   sync.Pool
+	watch     *watch
+	keys      *keys // nil when keys are not remembered
+	limiter   *limiter
+	streams   chan struct{} // holds one for every open stream
+	conns     int
 	now       func() time.Time
+	heartbeat time.Duration
+	stall     time.Duration
 
 	stopping chan struct{} // closed when streams have to end
 	stopOnce sync.Once     // closes stopping
 }
 
-// New makes a server. It fails when the configuration can't work.
+// New makes a server. It fails when the configuration can't work. The caller
+// calls Close.
 func New(cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -106,21 +126,42 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		node:    cfg.Node,
-		topic:   info.Topic,
-		self:    info.PeerID,
-		author:  info.PeerID.String(),
-		logger:  cfg.Logger,
-		guard:   newGuard(cfg.Hosts, cfg.Token),
-		metrics: promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn)}),
-		common:  commonHeaders(),
-		buffers: sync.Pool{New: func() any { return new([]byte) }},
-		now:     time.Now,
+		node:      cfg.Node,
+		topic:     info.Topic,
+		self:      info.PeerID,
+		author:    info.PeerID.String(),
+		logger:    cfg.Logger,
+		guard:     newGuard(cfg.Hosts, cfg.Token),
+		metrics:   promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn)}),
+		common:    commonHeaders(),
+		buffers:   sync.Pool{New: func() any { return new([]byte) }},
+		watch:     newWatch(cfg.Node),
+		limiter:   newLimiter(cfg.PublishRate),
+		streams:   make(chan struct{}, cmp.Or(cfg.MaxStreams, defaultMaxStreams)),
+		conns:     cmp.Or(cfg.MaxConns, defaultMaxConns),
+		now:       time.Now,
+		heartbeat: heartbeat,
+		stall:     stall,
 
 		stopping: make(chan struct{}),
 	}
-	s.resources, err = s.routes(cfg.Registerer)
-	return s, err
+	if s.resources, err = s.routes(cfg.Registerer); err != nil {
+		return nil, err
+	}
+	if cfg.KeysPath != "" {
+		if s.keys, err = openKeys(cfg.KeysPath); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Close closes what New opened. Serve must have returned.
+func (s *Server) Close() error {
+	if s.keys == nil {
+		return nil
+	}
+	return s.keys.close()
 }
 
 // header is a name in canonical form with its shared, read-only values: the

@@ -42,13 +42,14 @@ func (s *Server) getEntries(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return refusef(http.StatusBadRequest, "the parameter ids is 1 or 0, not %.40q", ids)
 	}
-	answer := newLongAnswer(w, contentType)
-	buffered := bufio.NewWriterSize(answer, streamBuffer)
+	done, err := s.beginStream()
+	if err != nil {
+		return err
+	}
+	defer done()
+	buffered := bufio.NewWriterSize(s.newLongAnswer(w, contentType), streamBuffer)
 	if err := errors.Join(write(r.Context(), buffered), buffered.Flush()); err != nil {
-		if r.Context().Err() == nil {
-			s.logger.Error("exporting the ledger", "err", err)
-		}
-		cutOff()
+		s.cutOff(r, fmt.Errorf("exporting the ledger: %w", err))
 	}
 	return nil
 }
@@ -130,10 +131,8 @@ func (s *Server) postEntries(w http.ResponseWriter, r *http.Request) error {
 	if err := noParameters(r); err != nil {
 		return err
 	}
-	if t := mediaType(r.Header.Get("Content-Type")); t != ndjson && t != "application/x-www-form-urlencoded" && t != "text/plain" {
-		p := refuse(http.StatusUnsupportedMediaType, "an export is taken as "+ndjson+" alone", "")
-		p.header, p.value = "Accept-Post", ndjson
-		return p
+	if err := wantLines(r); err != nil {
+		return err
 	}
 	im := &importer{server: s, ctx: r.Context()}
 	if err := im.read(newLines(newLongBody(w, r), client.MaxLine)); err != nil {

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -42,6 +42,7 @@ type fakeNode struct {
 	// onPublish, when set before the node is used, runs in every Publish.
 	onPublish func()
 	notReady  []string
+	receipts  []node.Receipt
 }
 
 // testKey returns the same identity for the same seed.
@@ -115,17 +116,60 @@ func (n *fakeNode) Publish(ctx context.Context, text string) (node.Published, er
 	if err := n.fail.Load(); err != nil {
 		return node.Published{}, *err
 	}
-	e, err := n.sign(time.Now(), text)
+	published, err := n.publish(ctx, []entry.Ping{{Text: text, SentAt: time.Now().UnixMicro()}})
 	if err != nil {
 		return node.Published{}, err
+	}
+	return published[0], nil
+}
+
+// publish makes one entry of pings.
+func (n *fakeNode) publish(ctx context.Context, pings []entry.Ping) ([]node.Published, error) {
+	var seqno [8]byte
+	binary.BigEndian.PutUint64(seqno[:], n.seqno.Add(1))
+	e, err := entry.Sign(n.key, testTopic, seqno, pings)
+	if err != nil {
+		return nil, err
 	}
 	records, err := n.ledger.Append(ctx, ledger.Own, e)
 	if err != nil {
-		return node.Published{}, err
+		return nil, err
 	}
-	return node.Published{
-		Entry: e.ID, Text: text, Author: n.id, SentAt: e.Pings[0].Time(), TopicPeers: 2, Cursor: records[0].Cursor,
-	}, nil
+	published := make([]node.Published, len(pings))
+	for i, p := range pings {
+		published[i] = node.Published{
+			Entry: e.ID, Index: i, Text: p.Text, Author: n.id, SentAt: p.Time(), TopicPeers: 2, Cursor: records[0].Cursor,
+		}
+	}
+	return published, nil
+}
+
+// Receipts gives as many as the fake was told to, then waits for the end.
+func (n *fakeNode) Receipts(ctx context.Context, _ node.Published, want int) []node.Receipt {
+	got := n.receipts[:min(want, len(n.receipts))]
+	if len(got) < want {
+		<-ctx.Done()
+	}
+	return got
+}
+
+// sender is a fake node that is a Sender as well.
+type sender struct{ *fakeNode }
+
+func (n sender) PublishAll(ctx context.Context, pings []entry.Ping) ([]node.Published, error) {
+	if n.onPublish != nil {
+		n.onPublish()
+	}
+	if err := n.fail.Load(); err != nil {
+		return nil, *err
+	}
+	pings = slices.Clone(pings)
+	for i, p := range pings {
+		if p.SentAt == 0 {
+			pings[i].SentAt = time.Now().UnixMicro()
+		}
+	}
+	return n.publish(ctx, pings)
 }
 
 // sign makes an entry of texts at the time at.
@@ -164,7 +208,7 @@ func (n *fakeNode) texts(t testing.TB) []string {
 	return texts
 }
 
-// api is a real server on a real socket, with a real client.
+// testAPI is a real server on a real socket, with a real client.
 type testAPI struct {
 	*client.Client
 	node   *fakeNode
@@ -204,7 +248,7 @@ func serve(t testing.TB, n *fakeNode, cfg Config) *testAPI {
 	t.Cleanup(func() {
 		a.Close()
 		stop()
-		if err := <-done; err != nil {
+		if err := errors.Join(<-done, s.Close()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -248,5 +292,3 @@ func wantError(t testing.TB, err error, status int) *client.Error {
 	}
 	return e
 }
-
-var _ = httptest.NewRecorder

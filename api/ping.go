@@ -1,11 +1,11 @@
 package api
 
 import (
+	"context"
 	"net/http"
-	"strconv"
+	"net/url"
 	"unicode/utf8"
 
-	"p2ping/api/client"
 	"p2ping/node"
 	"p2ping/node/entry"
 )
@@ -15,7 +15,7 @@ const DefaultText = "I'm alive"
 
 // getPing publishes the query's text. It is the tutorial's curl.
 func (s *Server) getPing(w http.ResponseWriter, r *http.Request) error {
-	query, err := parameters(r, "text")
+	query, err := parameters(r, "text", "wait", "timeout")
 	if err != nil {
 		return err
 	}
@@ -23,12 +23,13 @@ func (s *Server) getPing(w http.ResponseWriter, r *http.Request) error {
 	if query.Has("text") {
 		text = query.Get("text")
 	}
-	return s.publish(w, r, text)
+	return s.publish(w, r, text, query)
 }
 
 // postPing publishes the body's text.
 func (s *Server) postPing(w http.ResponseWriter, r *http.Request) error {
-	if err := noParameters(r); err != nil {
+	query, err := parameters(r, "wait", "timeout")
+	if err != nil {
 		return err
 	}
 	text, given, err := readField(w, r, "text")
@@ -38,22 +39,54 @@ func (s *Server) postPing(w http.ResponseWriter, r *http.Request) error {
 	if !given {
 		text = DefaultText
 	}
-	return s.publish(w, r, text)
+	return s.publish(w, r, text, query)
 }
 
-func (s *Server) publish(w http.ResponseWriter, r *http.Request, text string) error {
+// publish publishes one text and answers, after receipts came if the query
+// asks for some.
+func (s *Server) publish(w http.ResponseWriter, r *http.Request, text string, query url.Values) error {
 	if err := checkText(text); err != nil {
 		return err
 	}
-	p, err := s.node.Publish(r.Context(), text)
+	wait, err := parseWait(query)
 	if err != nil {
 		return err
 	}
+	if err := s.limiter.check(r, s.now()); err != nil {
+		return err
+	}
+	p, replayed, err := s.publishOnce(r, text)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
 	b := s.buffers.Get().(*[]byte)
-	*b = append(s.appendPublished((*b)[:0], p), '\n')
-	answer(w, http.StatusOK, *b)
+	*b = s.appendPublished((*b)[:0], p)
+	if wait.receipts > 0 {
+		*b, status = s.appendReceipts(*b, r, p, replayed, wait)
+	}
+	*b = append(*b, "}\n"...)
+	if replayed {
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
+	answer(w, status, *b)
 	s.buffers.Put(b)
 	return nil
+}
+
+// publishOnce publishes a text, but not if its idempotency key was used before:
+// then the answer is the one of that time.
+func (s *Server) publishOnce(r *http.Request, text string) (p node.Published, replayed bool, err error) {
+	key := r.Header.Get("Idempotency-Key")
+	if key == "" {
+		p, err = s.node.Publish(r.Context(), text)
+		return p, false, err
+	}
+	// The outcome is recorded even when the client does not wait for it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), keyedTimeout)
+	defer cancel()
+	results := s.publishKeyed(ctx, []line{{text: text, key: key}})
+	return results[0].published, results[0].replayed, results[0].err
 }
 
 // checkText says before anything is done what would be wrong with a ping.
@@ -67,25 +100,4 @@ func checkText(text string) error {
 		return refuse(http.StatusBadRequest, "the text is not valid UTF-8", "")
 	}
 	return nil
-}
-
-// appendPublished appends p as the JSON of a [client.Published]. By hand, as
-// this is the answer that is given tens of thousands of times a second; a test
-// holds it to what encoding/json writes.
-func (s *Server) appendPublished(b []byte, p node.Published) []byte {
-	b = append(b, `{"id":"`...)
-	b = appendPingID(b, p.Entry, p.Index)
-	b = append(b, `","text":`...)
-	b = appendString(b, p.Text)
-	b = append(b, `,"author":"`...)
-	if p.Author == s.self {
-		b = append(b, s.author...)
-	} else {
-		b = append(b, p.Author.String()...)
-	}
-	b = append(b, `","sent_at":"`...)
-	b, _ = client.Time{Time: p.SentAt}.AppendText(b)
-	b = append(b, `","topic_peers":`...)
-	b = strconv.AppendInt(b, int64(p.TopicPeers), 10)
-	return append(b, '}')
 }

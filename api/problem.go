@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"syscall"
 	"time"
 
 	"p2ping/api/client"
@@ -54,7 +55,7 @@ func asProblem(err error) *problem {
 	switch {
 	case errors.Is(err, entry.ErrInvalid):
 		return refuse(http.StatusBadRequest, err.Error(), "")
-	case errors.Is(err, ledger.ErrFull):
+	case errors.Is(err, ledger.ErrFull), errors.Is(err, syscall.ENOSPC):
 		return refuse(http.StatusInsufficientStorage, err.Error(),
 			"make room on the disk, or let the node keep less: --retention, --max-ledger")
 	case errors.Is(err, node.ErrBusy):

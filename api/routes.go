@@ -30,6 +30,8 @@ type resource struct {
 func (s *Server) routes(reg prometheus.Registerer) (map[string]*resource, error) {
 	resources := map[string]*resource{
 		"/ping":    {unsafe: true, methods: map[string]handler{"GET": s.getPing, "POST": s.postPing}},
+		"/pings":   {endless: true, methods: map[string]handler{"GET": s.getPings, "POST": s.postPings}},
+		"/events":  {endless: true, methods: map[string]handler{"GET": s.getEvents}},
 		"/id":      {methods: map[string]handler{"GET": s.getID}},
 		"/peers":   {methods: map[string]handler{"GET": s.getPeers, "POST": s.postPeers}},
 		"/livez":   {methods: map[string]handler{"GET": s.getLivez}},

@@ -88,7 +88,7 @@ func NewHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := NewHTTPServer(s, s.logger)
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+	go func() { failed <- server.Serve(newLimitListener(l, s.conns)) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serving the API on %s: %w", l.Addr(), err)

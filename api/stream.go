@@ -26,8 +26,8 @@ type longAnswer struct {
 }
 
 // newLongAnswer begins an answer of 200. From here on errors can only cut it off.
-func newLongAnswer(w http.ResponseWriter, contentType string) *longAnswer {
-	a := &longAnswer{w: w, control: http.NewResponseController(w), stall: stall}
+func (s *Server) newLongAnswer(w http.ResponseWriter, contentType string) *longAnswer {
+	a := &longAnswer{w: w, control: http.NewResponseController(w), stall: s.stall}
 	// The server's deadline for reading would end the request's context.
 	_ = a.control.SetReadDeadline(time.Time{})
 	_ = a.control.SetWriteDeadline(time.Now().Add(a.stall))
@@ -51,7 +51,10 @@ func (a *longAnswer) flush() error {
 
 // cutOff ends an answer that has begun so that the client notices: without its
 // last chunk.
-func cutOff() {
+func (s *Server) cutOff(r *http.Request, err error) {
+	if r.Context().Err() == nil {
+		s.logger.Warn("cut off an answer", "path", r.URL.Path, "err", err)
+	}
 	panic(http.ErrAbortHandler)
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"p2ping/api/client"
+	"p2ping/node/catchup"
 )
 
 func (s *Server) getSync(w http.ResponseWriter, r *http.Request) error {
@@ -25,15 +26,19 @@ func (s *Server) getSync(w http.ResponseWriter, r *http.Request) error {
 		Peers:   make([]client.PeerSync, len(state.Peers)),
 	}
 	for i, p := range state.Peers {
-		out.Peers[i] = client.PeerSync{
-			PeerID:     p.PeerID.String(),
-			ComparedAt: client.Time{Time: p.ComparedAt},
-			Agreed:     p.Agreed,
-			Missing:    p.Missing,
-			Extra:      p.Extra,
-			Skew:       milliseconds(p.Skew),
-			Error:      p.Err,
-		}
+		out.Peers[i] = comparisonJSON(p)
 	}
 	return answerJSON(w, http.StatusOK, out)
+}
+
+func comparisonJSON(p catchup.PeerState) client.PeerSync {
+	return client.PeerSync{
+		PeerID:     p.PeerID.String(),
+		ComparedAt: client.Time{Time: p.ComparedAt},
+		Agreed:     p.Agreed,
+		Missing:    p.Missing,
+		Extra:      p.Extra,
+		Skew:       milliseconds(p.Skew),
+		Error:      p.Err,
+	}
 }

@@ -44,6 +44,84 @@ type Published struct {
 	// TopicPeers is the number of peers that it was handed to directly. With
 	// none, peers that come later catch up.
 	TopicPeers int `json:"topic_peers"`
+	// Receipts are the nodes that have stored it, quickest first, where they
+	// were asked for.
+	Receipts []Receipt `json:"receipts,omitempty"`
+}
+
+// Ping is one ping as history and streams give it.
+type Ping struct {
+	// ID names the ping for ever, in every node. Opaque.
+	ID   string `json:"id"`
+	Text string `json:"text"`
+	// Author is the peer ID of the node that signed it.
+	Author string `json:"author"`
+	// SentAt is the time that the author's clock gave it, ReceivedAt the time
+	// that this node's gave it when it was stored.
+	SentAt     Time `json:"sent_at"`
+	ReceivedAt Time `json:"received_at"`
+	// Via is how it came: "own", "gossip", "catch-up" or "import".
+	Via string `json:"via"`
+	// Cursor is the place behind the ping in this node's order of arrival: a
+	// stream that begins there gives what came after. Opaque, and of no use at
+	// another node.
+	Cursor string `json:"cursor"`
+	// Self tells that this node is the author.
+	Self bool `json:"self"`
+}
+
+// Pings is a page of history, the newest last.
+type Pings struct {
+	Pings []Ping `json:"pings"`
+	// Next is a link to the page before this one in time, "" when there is none.
+	Next string `json:"next,omitempty"`
+}
+
+// NewPing is a ping to be published, a line of NDJSON each.
+type NewPing struct {
+	// Text is 1 to 4,096 bytes of UTF-8.
+	Text string `json:"text"`
+	// Key is an idempotency key, "" for none: see [Request].
+	Key string `json:"key,omitempty"`
+}
+
+// SendResult is what became of one line. Either Error is nil, or ID and the
+// rest of Published are empty.
+type SendResult struct {
+	// Line is which line this is about, from 1.
+	Line int `json:"line"`
+	// Replayed tells that an earlier request with the same key published it.
+	Replayed bool `json:"replayed,omitempty"`
+	Published
+	Error *Error `json:"error,omitempty"`
+}
+
+// Gap tells that pings which arrived between two cursors are not kept any more.
+type Gap struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// What can happen to a peer.
+const (
+	PeerConnected    = "connected"
+	PeerDisconnected = "disconnected"
+	// PeerJoined and PeerLeft are about the node's topic.
+	PeerJoined = "joined"
+	PeerLeft   = "left"
+)
+
+// PeerEvent tells what happened to a peer.
+type PeerEvent struct {
+	Change string `json:"change"`
+	Peer
+}
+
+// Receipt says that another node has stored a ping.
+type Receipt struct {
+	PeerID string `json:"peer_id"`
+	// Latency is the time from publishing to its answer, in milliseconds.
+	Latency float64 `json:"latency_ms"`
 }
 
 // ID is what a node is and where it can be reached.

@@ -1,0 +1,82 @@
+package api
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"p2ping/api/client"
+	"p2ping/node"
+	"p2ping/node/ledger"
+)
+
+// maxAuthors bounds the peer IDs whose text an encoder remembers.
+const maxAuthors = 1024
+
+// encoder writes pings as JSON, by hand, as streams write millions; tests hold
+// it to what encoding/json writes. It serves one goroutine.
+type encoder struct {
+	self    peer.ID
+	authors map[peer.ID]string
+}
+
+func (s *Server) newEncoder() *encoder {
+	return &encoder{self: s.self, authors: map[peer.ID]string{s.self: s.author}}
+}
+
+// author returns a peer ID in base58, which takes longer to make than all the
+// rest of a ping.
+func (e *encoder) author(id peer.ID) string {
+	text, ok := e.authors[id]
+	if !ok {
+		if len(e.authors) >= maxAuthors {
+			clear(e.authors)
+		}
+		text = id.String()
+		e.authors[id] = text
+	}
+	return text
+}
+
+// ping appends ping i of a record as the JSON of a [client.Ping].
+func (e *encoder) ping(b []byte, r *ledger.Record, i int) []byte {
+	p := r.Entry.Pings[i]
+	b = append(b, `{"id":"`...)
+	b = appendPingID(b, r.Entry.ID, i)
+	b = append(b, `","text":`...)
+	b = appendString(b, p.Text)
+	b = append(b, `,"author":"`...)
+	b = append(b, e.author(r.Entry.Author)...)
+	b = append(b, `","sent_at":"`...)
+	b = appendTime(b, p.Time())
+	b = append(b, `","received_at":"`...)
+	b = appendTime(b, r.ReceivedAt)
+	b = append(b, `","via":"`...)
+	b = append(b, r.Via.String()...)
+	b = append(b, `","cursor":"`...)
+	b = behind(r, i).append(b)
+	b = append(b, `","self":`...)
+	b = strconv.AppendBool(b, r.Entry.Author == e.self)
+	return append(b, '}')
+}
+
+// appendPublished appends p as the JSON of a [client.Published], without the
+// closing brace.
+func (s *Server) appendPublished(b []byte, p node.Published) []byte {
+	b = append(b, `{"id":"`...)
+	b = appendPingID(b, p.Entry, p.Index)
+	b = append(b, `","text":`...)
+	b = appendString(b, p.Text)
+	b = append(b, `,"author":"`...)
+	b = append(b, s.author...) // nodes publish in their own name alone
+	b = append(b, `","sent_at":"`...)
+	b = appendTime(b, p.SentAt)
+	b = append(b, `","topic_peers":`...)
+	return strconv.AppendInt(b, int64(p.TopicPeers), 10)
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	b, _ = client.Time{Time: t}.AppendText(b) // which never fails
+	return b
+}

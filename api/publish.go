@@ -1,0 +1,202 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"p2ping/node"
+	"p2ping/node/entry"
+)
+
+// Sender is a Node that takes many pings at once. Without it, the pings of one
+// POST /pings may be published in another order than they came in, and an
+// idempotency key whose use was interrupted by a crash can't be looked up.
+type Sender interface {
+	// PublishAll publishes pings in their order and returns those that were
+	// published, which come first, and why the others were not. A ping whose
+	// SentAt is 0 gets the time of the call. Its errors are those of Publish.
+	PublishAll(ctx context.Context, pings []entry.Ping) ([]node.Published, error)
+}
+
+// line is a ping to be published.
+type line struct {
+	text string
+	key  string // the idempotency key, "" for none
+}
+
+// result is what became of one line.
+type result struct {
+	published node.Published
+	replayed  bool // published by an earlier request
+	err       error
+}
+
+// publishAll publishes lines, each at most once for its key.
+func (s *Server) publishAll(ctx context.Context, lines []line) []result {
+	for _, l := range lines {
+		if l.key != "" {
+			return s.publishKeyed(ctx, lines)
+		}
+	}
+	pings := make([]entry.Ping, len(lines))
+	for i, l := range lines {
+		pings[i].Text = l.text
+	}
+	return s.sendPings(ctx, pings)
+}
+
+// sendPings hands pings to the node.
+func (s *Server) sendPings(ctx context.Context, pings []entry.Ping) []result {
+	results := make([]result, len(pings))
+	if sender, ok := s.node.(Sender); ok {
+		published, err := sender.PublishAll(ctx, pings)
+		for i := range results {
+			if i < len(published) {
+				results[i].published = published[i]
+			} else if results[i].err = err; err == nil {
+				results[i].err = errors.New("the node says nothing of this ping")
+			}
+		}
+		return results
+	}
+	var wg sync.WaitGroup
+	for i, p := range pings {
+		wg.Go(func() {
+			results[i].published, results[i].err = s.node.Publish(ctx, p.Text)
+		})
+	}
+	wg.Wait()
+	return results
+}
+
+// publishKeyed publishes lines of which some have an idempotency key.
+func (s *Server) publishKeyed(ctx context.Context, lines []line) []result {
+	if s.keys == nil {
+		return failAll(lines, refuse(http.StatusBadRequest, "this node does not remember idempotency keys", "leave the key away"))
+	}
+	// What can be known not to work had better not leave a key behind.
+	if err := s.node.Ledger().Writable(); err != nil {
+		return failAll(lines, err)
+	}
+	claims := make([]*claim, len(lines)) // nil for lines without key
+	var claimed []*claim
+	for i, l := range lines {
+		if l.key != "" {
+			claims[i] = newClaim(l.key, l.text)
+			claimed = append(claimed, claims[i])
+		}
+	}
+	_, exact := s.node.(Sender)
+	if err := s.keys.claim(claimed, s.now(), exact); err != nil {
+		return failAll(lines, err)
+	}
+	defer s.keys.release(claimed)
+
+	results := make([]result, len(lines))
+	var pings []entry.Ping
+	var at []int // where in lines each ping is
+	for i, l := range lines {
+		c := claims[i]
+		switch {
+		case c == nil:
+			pings, at = append(pings, entry.Ping{Text: l.text}), append(at, i)
+		case c.err != nil:
+			results[i].err = c.err
+		case c.used:
+			results[i] = s.replay(c, l.text)
+		default:
+			pings, at = append(pings, entry.Ping{Text: l.text, SentAt: c.record.sentAt}), append(at, i)
+		}
+	}
+	for i, r := range s.sendPings(ctx, pings) {
+		results[at[i]] = r
+	}
+	s.record(claims, results)
+	return results
+}
+
+// failAll gives every line the same error.
+func failAll(lines []line, err error) []result {
+	results := make([]result, len(lines))
+	for i := range results {
+		results[i].err = err
+	}
+	return results
+}
+
+// replay answers for a key that was used before.
+func (s *Server) replay(c *claim, text string) result {
+	if !c.record.done {
+		found, err := s.lookUp(c.record, text)
+		if err != nil {
+			return result{err: err}
+		}
+		if !found.done {
+			return result{err: refuse(http.StatusConflict, "the outcome of this idempotency key is unknown: the node was stopped while it published",
+				"the ping may yet be found in the ledger: ask again later, or publish it under a new key if twice is better than never")}
+		}
+		c.record = found
+	}
+	return result{published: c.record.answer(text), replayed: true}
+}
+
+// A ping with a key waits at most keyedTimeout in the node, so the entry it is
+// in bears a time that is as close to its own; and some slack.
+const (
+	lookBehind = keyedTimeout + 5*time.Second
+	lookAhead  = 5 * time.Second
+)
+
+// lookUp searches the ledger for the ping that a key was used for.
+func (s *Server) lookUp(k keyRecord, text string) (keyRecord, error) {
+	if k.sentAt == 0 {
+		return k, nil
+	}
+	at := time.UnixMicro(k.sentAt)
+	lo := entry.Key{Time: max(0, at.Add(-lookBehind).UnixMilli())}
+	hi := entry.Key{Time: at.Add(lookAhead).UnixMilli()}
+	for r, err := range s.node.Ledger().Range(lo, hi) {
+		if err != nil {
+			return k, err
+		}
+		if r.Entry.Author != s.self {
+			continue
+		}
+		for i, p := range r.Entry.Pings {
+			if p.SentAt == k.sentAt && p.Text == text {
+				k.done, k.entry, k.index = true, r.Entry.ID, i
+				return k, nil
+			}
+		}
+	}
+	return k, nil
+}
+
+// record writes down what became of the keys. Failing to is no failure of the
+// pings, whose outcome the ledger knows.
+func (s *Server) record(claims []*claim, results []result) {
+	var settled, dropped []*claim
+	for i, c := range claims {
+		switch r := results[i]; {
+		case c == nil || c.err != nil:
+		case r.err == nil:
+			c.record.done = true
+			c.record.entry, c.record.index = r.published.Entry, r.published.Index
+			c.record.sentAt, c.record.topicPeers = r.published.SentAt.UnixMicro(), r.published.TopicPeers
+			settled = append(settled, c)
+		case !c.used && (busy(r.err) || errors.Is(r.err, node.ErrStopped) || errors.Is(r.err, entry.ErrInvalid)):
+			dropped = append(dropped, c)
+		}
+	}
+	if err := errors.Join(s.keys.settle(settled), s.keys.drop(dropped)); err != nil {
+		s.logger.Warn("recording the outcome of idempotency keys", "err", err)
+	}
+}
+
+// busy tells that nothing was published, and that it may be tried again.
+func busy(err error) bool {
+	return errors.Is(err, node.ErrBusy)
+}

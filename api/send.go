@@ -1,0 +1,246 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"p2ping/node/entry"
+)
+
+const (
+	// maxLine bounds a line of POST /pings in bytes: a text in JSON that escapes
+	// each of its bytes, a key, and room around them.
+	maxLine = maxBody
+	// linesAhead bounds how many lines are read before they are published.
+	linesAhead = entry.MaxPings
+	// busyPause is how long a stream of pings waits when the node is busy, and
+	// busyTries how often.
+	busyPause = 100 * time.Millisecond
+	busyTries = 100
+)
+
+// numbered is a line of a request's body, or why it can't be published.
+type numbered struct {
+	number int
+	line
+	err error
+}
+
+// postPings publishes a ping for every line of the body, in their order, and
+// answers each with a line, in the same order. It reads on while it answers,
+// and no faster than it can publish: what is not answered was not taken.
+func (s *Server) postPings(w http.ResponseWriter, r *http.Request) error {
+	if err := noParameters(r); err != nil {
+		return err
+	}
+	if err := wantLines(r); err != nil {
+		return err
+	}
+	done, err := s.beginStream()
+	if err != nil {
+		return err
+	}
+	defer done()
+	control := http.NewResponseController(w)
+	// Without it, the body would be swallowed at the first answer. Only a test's
+	// writer does not have it.
+	_ = control.EnableFullDuplex()
+	in := newLines(newLongBody(w, r), maxLine)
+	lines := make(chan numbered, linesAhead)
+	ctx, cancel := context.WithCancel(r.Context())
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer func() { _ = control.SetReadDeadline(time.Unix(1, 0)) }() // the reader is not needed any more
+	defer cancel()
+	out := s.newLongAnswer(w, ndjson)
+	reading.Go(func() {
+		defer close(lines)
+		readPings(ctx, in, lines)
+	})
+	for {
+		batch, ok := s.nextBatch(lines)
+		if len(batch) > 0 {
+			s.sendBatch(ctx, r, batch, out)
+		}
+		if !ok {
+			break
+		}
+	}
+	if r.Context().Err() != nil {
+		s.cutOff(r, r.Context().Err())
+	}
+	return nil
+}
+
+// wantLines refuses bodies that announce something else than lines. curl
+// --data-binary announces a form.
+func wantLines(r *http.Request) error {
+	switch mediaType(r.Header.Get("Content-Type")) {
+	case ndjson, "application/jsonl", "application/x-www-form-urlencoded", "text/plain":
+		if r.Header.Get("Content-Encoding") == "" {
+			return nil
+		}
+	}
+	p := refuse(http.StatusUnsupportedMediaType, "the body is not "+ndjson, "send one JSON object a line")
+	p.header, p.value = "Accept-Post", ndjson
+	return p
+}
+
+// readPings reads lines until they end or ctx does.
+func readPings(ctx context.Context, in *lines, out chan<- numbered) {
+	for {
+		b, err := in.next()
+		n := numbered{number: in.number}
+		switch {
+		case errors.Is(err, errLongLine):
+			n.err = refusef(http.StatusRequestEntityTooLarge, "the line is longer than %d bytes", maxLine)
+		case err != nil:
+			return // the end, or the connection's; what came is published
+		case len(bytes.TrimSpace(b)) == 0:
+			continue
+		default:
+			n.line, n.err = decodePing(b)
+		}
+		select {
+		case out <- n:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// decodePing reads the JSON of a [client.NewPing].
+func decodePing(b []byte) (line, error) {
+	var v struct {
+		Text *string `json:"text"`
+		Key  string  `json:"key"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&v)
+	if err == nil {
+		if _, end := decoder.Token(); !errors.Is(end, io.EOF) {
+			err = errors.New("there is more than one value")
+		}
+	}
+	switch {
+	case err != nil:
+		return line{}, refusef(http.StatusBadRequest, `the line is not of the form {"text":"..."}: %v`, err)
+	case !utf8.Valid(b):
+		return line{}, refuse(http.StatusBadRequest, "the line is not valid UTF-8", "")
+	case v.Text == nil:
+		return line{}, refuse(http.StatusBadRequest, "the text is missing", `send {"text":"..."}`)
+	}
+	return line{text: *v.Text, key: v.Key}, checkText(*v.Text)
+}
+
+// nextBatch waits for a line and takes what else is there. ok is false when
+// nothing follows.
+func (s *Server) nextBatch(lines <-chan numbered) (batch []numbered, ok bool) {
+	select {
+	case n, ok := <-lines:
+		if !ok {
+			return nil, false
+		}
+		batch = append(batch, n)
+	case <-s.stopping:
+		return nil, false
+	}
+	for len(batch) < entry.MaxPings {
+		select {
+		case n, ok := <-lines:
+			if !ok {
+				return batch, false
+			}
+			batch = append(batch, n)
+		default:
+			return batch, true
+		}
+	}
+	return batch, true
+}
+
+// sendBatch publishes a batch and answers for each of its lines.
+func (s *Server) sendBatch(ctx context.Context, r *http.Request, batch []numbered, out *longAnswer) {
+	results := make([]result, len(batch))
+	var send []line
+	var at []int // where in batch each line to send is
+	for i, n := range batch {
+		if n.err == nil {
+			n.err = s.limiter.wait(ctx, r, s.now)
+		}
+		if results[i].err = n.err; n.err == nil {
+			send, at = append(send, n.line), append(at, i)
+		}
+	}
+	for i, result := range s.publishPatiently(ctx, send) {
+		results[at[i]] = result
+	}
+	buffered := bufio.NewWriterSize(out, streamBuffer)
+	var b []byte
+	for i, result := range results {
+		b = s.appendResult(b[:0], batch[i].number, result)
+		if _, err := buffered.Write(b); err != nil {
+			s.cutOff(r, err)
+		}
+	}
+	if err := errors.Join(buffered.Flush(), out.flush()); err != nil {
+		s.cutOff(r, err)
+	}
+}
+
+// publishPatiently waits while the node is busy: the client waits with it, as
+// nothing more is read.
+func (s *Server) publishPatiently(ctx context.Context, lines []line) []result {
+	results := s.publishAll(ctx, lines)
+	for range busyTries {
+		var again []line
+		var at []int
+		for i, r := range results {
+			if busy(r.err) {
+				again, at = append(again, lines[i]), append(at, i)
+			}
+		}
+		if len(again) == 0 || pause(ctx, busyPause) != nil {
+			break
+		}
+		for i, r := range s.publishAll(ctx, again) {
+			results[at[i]] = r
+		}
+	}
+	return results
+}
+
+// appendResult appends the JSON of a [client.SendResult], and a newline.
+func (s *Server) appendResult(b []byte, number int, r result) []byte {
+	b = append(b, `{"line":`...)
+	b = strconv.AppendInt(b, int64(number), 10)
+	if r.err != nil {
+		p := asProblem(r.err)
+		doc, err := json.Marshal(&p.refusal)
+		if err != nil {
+			doc = []byte("{}") // can't be: client.Error always encodes
+		}
+		b = append(b, `,"error":`...)
+		b = append(b, doc...)
+		return append(b, "}\n"...)
+	}
+	if r.replayed {
+		b = append(b, `,"replayed":true`...)
+	}
+	b = append(b, ',')
+	// The fields of the object, without its opening brace.
+	n := len(b)
+	b = s.appendPublished(b, r.published)
+	b = append(b[:n], b[n+1:]...)
+	return append(b, "}\n"...)
+}
