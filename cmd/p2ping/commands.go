@@ -26,6 +26,15 @@ func (p *program) root() *cli.Command {
 		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // report prints, main exits
 		Commands: []*cli.Command{
 			p.runCommand(),
+			p.demoCommand(),
+			p.pingCommand(),
+			p.idCommand(),
+			p.peersCommand(),
+			p.connectCommand(),
+			p.syncCommand(),
+			p.ledgerCommand(),
+			p.verifyCommand(),
+			p.keyCommand(),
 			p.configCommand(),
 			p.versionCommand(),
 		},

@@ -19,7 +19,8 @@ type settings struct {
 	P2PPort          int                   // before the shift
 	HTTPPort         int                   // before the shift
 	Shift            int                   // added to both ports, but not to 0
-	HTTP             string                // host:port of the API, shifted
+	HTTP             string                // host:port of the API, shifted, or unix:/path
+	HTTPHosts        []string              // further names of the API's host
 	Topic            string
 	DataDir          string // absolute
 	LogLevel         slog.Level
@@ -78,7 +79,7 @@ func settingsTable() []setting {
 		},
 		{
 			name:    "http",
-			usage:   "serve the API on `HOST:PORT` (default: 127.0.0.1 and the HTTP port)",
+			usage:   "serve the API on `HOST:PORT` or unix:/path (default: 127.0.0.1 and the HTTP port)",
 			set:     one(func(s *settings, v string) error { s.HTTP = v; return checkHostPort(v) }),
 			derived: func(s settings) []string { return []string{s.HTTP} },
 		},
@@ -86,6 +87,11 @@ func settingsTable() []setting {
 			name: "http-port", tutorial: "HTTP_PORT", byDefault: "3001",
 			usage: "serve the API on `PORT` of 127.0.0.1, 0 for any free one; --http goes before it",
 			set:   one(func(s *settings, v string) error { return setPort(&s.HTTPPort, v) }),
+		},
+		{
+			name: "http-host", kind: list,
+			usage: "let the API be called by `NAME` too, beside localhost and this machine's addresses; repeatable",
+			set:   func(s *settings, values []string) error { s.HTTPHosts = values; return nil },
 		},
 		{
 			name: "shift", byDefault: "0",

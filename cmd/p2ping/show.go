@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +17,7 @@ import (
 type shownPing struct {
 	text     string
 	author   string // peer ID
+	name     string // of the author, "" for the end of the peer ID
 	sent     time.Time
 	received time.Time
 	via      string // "own", "gossip", "catch-up", "import"
@@ -56,8 +58,9 @@ func (p shownPing) line(c palette, zone *time.Location) string {
 	case "import":
 		how = "imported"
 	}
+	who := "from " + cmp.Or(p.name, shortID(p.author))
 	return fmt.Sprintf("%s  %s  %s  %s",
-		c.dim(p.sent.In(zone).Format(timeLayout)), c.bold(escape(p.text)), c.cyan("from "+shortID(p.author)), c.dim(how))
+		c.dim(p.sent.In(zone).Format(timeLayout)), c.bold(escape(p.text)), c.cyan(who), c.dim(how))
 }
 
 // delay writes a duration for people: microseconds matter below 10 ms, nothing

@@ -76,8 +76,11 @@ func (p *program) settingsOf(cmd *cli.Command) (settings, []given, error) {
 		return settings{}, nil, err
 	}
 	all := resolve(func(s setting) ([]string, bool) { return flagValues(cmd, s) }, p.env, file)
-	s, err := check(all, p.env)
-	return s, all, err
+	s, err := check(all)
+	if err != nil {
+		return settings{}, nil, err
+	}
+	return s, all, s.finish(p.env)
 }
 
 // resolve finds every setting's values: the flag goes before the environment,
@@ -125,7 +128,7 @@ func splitList(value string) []string {
 
 // check turns strings into settings. Its error names the setting as the user
 // wrote it.
-func check(all []given, env environ) (settings, error) {
+func check(all []given) (settings, error) {
 	var s settings
 	for _, g := range all {
 		if len(g.values) == 0 {
@@ -136,7 +139,15 @@ func check(all []given, env environ) (settings, error) {
 				"%s: %q: %w", strings.TrimPrefix(strings.TrimPrefix(g.source, "flag "), "env "), strings.Join(g.values, ","), err)
 		}
 	}
-	return s, s.finish(env)
+	return s, nil
+}
+
+// defaultSettings are the settings when nobody says anything, not finished.
+func defaultSettings() (settings, error) {
+	return check(resolve(
+		func(setting) ([]string, bool) { return nil, false },
+		func(string) (string, bool) { return "", false },
+		nil))
 }
 
 // fileValue is one key of the config file.

@@ -110,9 +110,12 @@ func setAddrs(dst *[]multiaddr.Multiaddr, values []string) error {
 }
 
 func checkHostPort(v string) error {
+	if path, ok := strings.CutPrefix(v, "unix:"); ok && path != "" {
+		return nil
+	}
 	_, port, err := net.SplitHostPort(v)
 	if err != nil {
-		return errors.New("an address is wanted, such as 127.0.0.1:3001 or [::1]:3001")
+		return errors.New("an address is wanted, such as 127.0.0.1:3001, [::1]:3001 or unix:/path")
 	}
 	return setPort(new(int), port)
 }

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"p2ping/api"
+	"p2ping/keys"
+	"p2ping/node"
+	"p2ping/node/ledger"
+)
+
+// member is one node with all that belongs to it, which it owns: `p2ping run`
+// has one, `p2ping demo` several.
+type member struct {
+	settings settings
+	dir      *os.Root
+	ledger   *ledger.Ledger
+	host     host.Host
+	node     *node.Node
+	server   *api.Server
+	listener net.Listener
+	url      string // of the API
+	start    uint64 // the ledger's cursor when it was opened
+}
+
+// openMember opens everything in order: first the ledger, whose lock says
+// whether the directory is free. The caller must call run or close.
+func openMember(ctx context.Context, s settings, logger *slog.Logger) (_ *member, err error) {
+	m := &member{settings: s}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.close())
+		}
+	}()
+	bootstrap, err := parseBootstrap(s.Bootstrap)
+	if err != nil {
+		return nil, err
+	}
+	if s.Listen == nil {
+		s.Listen = node.DefaultListen(s.p2pPort())
+	}
+	if m.dir, err = openDataDir(s.DataDir); err != nil {
+		return nil, err
+	}
+	m.ledger, err = ledger.Open(ledger.Config{
+		Path: filepath.Join(s.DataDir, ledgerFile), Retention: s.Retention,
+		MaxEntries: s.MaxEntries, MaxBytes: s.MaxLedger, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.start = m.ledger.State().Last
+	key, _, err := keys.LoadOrCreate(s.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.host, err = node.NewHost(node.HostConfig{
+		Key: key, Listen: s.Listen, Announce: s.Announce, Version: version(), Registerer: registry, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.node, err = node.New(node.Config{
+		Host: m.host, Ledger: m.ledger, Topic: s.Topic, Bootstrap: bootstrap, Dir: m.dir,
+		Version: version(), Logger: logger, Registerer: registry,
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.server, err = api.New(api.Config{Node: m.node, Hosts: s.HTTPHosts, Gatherer: registry, Registerer: registry, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	if m.listener, err = api.Listen(ctx, s.HTTP); err != nil {
+		return nil, fmt.Errorf("serving the API: %w", err)
+	}
+	m.url = apiURL(s.HTTP, m.listener.Addr().String())
+	return m, writeAPIFile(m.dir, m.url)
+}
+
+// close closes what is open, the last first. Run has ended, if it ever began.
+func (m *member) close() error {
+	var errs []error
+	if m.listener != nil {
+		errs = append(errs, closed(m.listener), removeAPIFile(m.dir))
+	}
+	if m.node != nil {
+		errs = append(errs, m.node.Close())
+	}
+	if m.host != nil {
+		errs = append(errs, m.host.Close())
+	}
+	if m.ledger != nil {
+		errs = append(errs, m.ledger.Close())
+	}
+	if m.dir != nil {
+		errs = append(errs, m.dir.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// closed closes a listener that its server may have closed already.
+func closed(l net.Listener) error {
+	if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+func parseBootstrap(addrs []string) ([]node.Bootstrap, error) {
+	var all []node.Bootstrap
+	for _, addr := range addrs {
+		b, err := node.ParseBootstrap(addr)
+		if err != nil {
+			return nil, usage("a node prints its own addresses when it starts", "%w", err)
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}

@@ -1,0 +1,434 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets transcripts run the real main, as processes of its own, by
+// the name p2ping.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"p2ping": main})
+}
+
+// patience is how long a transcript waits for what must come. It is no
+// measure of speed: only a failure takes as long.
+const patience = 60 * time.Second
+
+// TestTranscripts runs testdata/*.txt. Beside testscript's own commands they
+// have these; a regexp is matched against each line of an output:
+//
+//	start NAME p2ping ARGS...      start a process that the script goes on beside
+//	ready NAME                     wait until node NAME is up; sets NAME_API, NAME_ID, NAME_ADDR (TCP)
+//	await NAME out|err REGEXP [N]  wait until N lines (1 if not given) match
+//	count NAME out|err REGEXP N    compare the number of lines that match by now
+//	await-peers NAME N             wait until node NAME has N peers on its topic
+//	terminate NAME [CODE]          SIGTERM, wait for the end, compare the exit code (0 if not given)
+//	interrupt NAME [CODE]          the same with Ctrl-C's signal
+//	crash NAME                     SIGKILL, wait for the end
+//	ended NAME [CODE]              wait for the end, compare the exit code
+//	exits CODE COMMAND ARGS...     run a command as exec does, and compare the exit code
+//	[!] http METHOD URL [BODY]     make a request, print its answer to stdout; with ! it must not be 2xx
+//	curls N URL                    make N requests at a time, each with a text of its own, and check every answer
+//	setfrom VAR REGEXP             set VAR to the first group of REGEXP in the last stdout
+//	same A B                       compare two texts
+//	free-ports VAR...              set each VAR to a port that was free just now
+//	port-of VAR ADDR               set VAR to the port in a multiaddr or URL
+//	bytes FILE TEXT                write TEXT, with Go's escapes in it, to a file
+func TestTranscripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("XDG_STATE_HOME", "")
+			env.Setenv("XDG_CONFIG_HOME", "")
+			env.Setenv("P2PING_LOG_LEVEL", "info")
+			env.Values[processesKey{}] = &processes{byName: make(map[string]*process)}
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"start":       cmdStart,
+			"ready":       cmdReady,
+			"await":       cmdAwait,
+			"count":       cmdCount,
+			"await-peers": cmdAwaitPeers,
+			"terminate":   signaller(syscall.SIGTERM),
+			"interrupt":   signaller(os.Interrupt),
+			"crash":       cmdCrash,
+			"ended":       cmdEnded,
+			"exits":       cmdExits,
+			"http":        cmdHTTP,
+			"curls":       cmdCurls,
+			"setfrom":     cmdSetFrom,
+			"same":        cmdSame,
+			"free-ports":  cmdFreePorts,
+			"port-of":     cmdPortOf,
+			"bytes":       cmdBytes,
+		},
+		RequireUniqueNames: true,
+	})
+}
+
+type processesKey struct{}
+
+// processes are the background processes of one script, which runs on one
+// goroutine.
+type processes struct{ byName map[string]*process }
+
+// process is one background process and what it has printed.
+type process struct {
+	cmd      *exec.Cmd
+	out, err *lines
+	ended    chan struct{} // closed when it has ended and all was read
+}
+
+// lines collects an output, and wakes who waits for more.
+type lines struct {
+	mu      sync.Mutex
+	all     []byte
+	changed chan struct{} // closed at the next write
+}
+
+func newLines() *lines { return &lines{changed: make(chan struct{})} }
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, b...)
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return len(b), nil
+}
+
+// matches returns the complete lines that match, and what is closed when
+// there may be more.
+func (l *lines) matches(re *regexp.Regexp) ([][]string, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found [][]string
+	for line := range strings.Lines(string(l.all)) {
+		if m := re.FindStringSubmatch(strings.TrimSuffix(line, "\n")); m != nil && strings.HasSuffix(line, "\n") {
+			found = append(found, m)
+		}
+	}
+	return found, l.changed
+}
+
+// await waits until n lines match.
+func (p *process) await(ts *testscript.TestScript, l *lines, re *regexp.Regexp, n int) [][]string {
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	for {
+		found, changed := l.matches(re)
+		if len(found) >= n {
+			return found
+		}
+		select {
+		case <-changed:
+			continue
+		case <-p.ended:
+			if found, _ = l.matches(re); len(found) >= n {
+				return found
+			}
+			ts.Fatalf("the process ended with %d of %d lines that match %q:\n%s%s", len(found), n, re, p.out.all, p.err.all)
+		case <-deadline.C:
+			ts.Fatalf("only %d of %d lines match %q after %v:\n%s%s", len(found), n, re, patience, p.out.all, p.err.all)
+		}
+	}
+}
+
+func processOf(ts *testscript.TestScript, name string) *process {
+	p := ts.Value(processesKey{}).(*processes).byName[name]
+	if p == nil {
+		ts.Fatalf("no process %q was started", name)
+	}
+	return p
+}
+
+func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: start NAME COMMAND ARGS...")
+	}
+	path, err := exec.LookPath(args[1])
+	ts.Check(err)
+	p := &process{cmd: exec.Command(path, args[2:]...), out: newLines(), err: newLines(), ended: make(chan struct{})}
+	p.cmd.Args[0] = args[1]
+	p.cmd.Dir = ts.MkAbs(".")
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.err
+	for _, v := range scriptVariables {
+		if value := ts.Getenv(v); value != "" {
+			p.cmd.Env = append(p.cmd.Env, v+"="+value)
+		}
+	}
+	ts.Check(p.cmd.Start())
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // the state is read from cmd
+	}()
+	ts.Value(processesKey{}).(*processes).byName[args[0]] = p
+	ts.Defer(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+		ts.Logf("[%s stdout]\n%s[%s stderr]\n%s", args[0], p.out.all, args[0], p.err.all)
+	})
+}
+
+// scriptVariables are what a script may set for the processes it starts.
+var scriptVariables = append([]string{
+	"HOME", "PATH", "TMPDIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "NO_COLOR", "GOCOVERDIR",
+	"P2PING_CONFIG", "HTTP_PORT", "P2P_PORT", "PEERS",
+}, settingVariables()...)
+
+func settingVariables() []string {
+	var all []string
+	for _, s := range settingsTable() {
+		all = append(all, s.variable())
+	}
+	return all
+}
+
+func cmdReady(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready NAME")
+	}
+	p := processOf(ts, args[0])
+	api := p.await(ts, p.err, regexp.MustCompile(`curl (http://\S+)/ping`), 1)[0][1]
+	addr := p.await(ts, p.err, regexp.MustCompile(`(/ip4/127\.0\.0\.1/tcp/\d+/p2p/(\w+))$`), 1)[0]
+	name := strings.ToUpper(args[0])
+	ts.Setenv(name+"_API", api)
+	ts.Setenv(name+"_ADDR", addr[1])
+	ts.Setenv(name+"_ID", addr[2])
+}
+
+// outputArgs reads NAME out|err REGEXP and what follows.
+func outputArgs(ts *testscript.TestScript, args []string) (*process, *lines, *regexp.Regexp, []string) {
+	if len(args) < 3 || !slices.Contains([]string{"out", "err"}, args[1]) {
+		ts.Fatalf("want NAME out|err REGEXP, not %q", args)
+	}
+	re, err := regexp.Compile(args[2])
+	ts.Check(err)
+	p := processOf(ts, args[0])
+	if args[1] == "err" {
+		return p, p.err, re, args[3:]
+	}
+	return p, p.out, re, args[3:]
+}
+
+func number(ts *testscript.TestScript, args []string, byDefault int) int {
+	if len(args) == 0 {
+		return byDefault
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	return n
+}
+
+func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
+	p, l, re, rest := outputArgs(ts, args)
+	if neg {
+		ts.Fatalf("waiting for nothing takes for ever: use count")
+	}
+	p.await(ts, l, re, number(ts, rest, 1))
+}
+
+func cmdCount(ts *testscript.TestScript, neg bool, args []string) {
+	p, l, re, rest := outputArgs(ts, args)
+	found, _ := l.matches(re)
+	if want := number(ts, rest, 1); (len(found) == want) == neg {
+		ts.Fatalf("%d lines match %q, want %d:\n%s%s", len(found), re, want, p.out.all, p.err.all)
+	}
+}
+
+// end waits for the end and compares the exit code; -1 stands for a signal.
+func (p *process) end(ts *testscript.TestScript, code int) {
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		ts.Fatalf("it runs on after %v:\n%s", patience, p.err.all)
+	}
+	if got := p.cmd.ProcessState.ExitCode(); got != code {
+		ts.Fatalf("exit code %d, want %d:\n%s%s", got, code, p.out.all, p.err.all)
+	}
+}
+
+// signaller makes a command that sends a signal and waits for the end.
+func signaller(signal os.Signal) func(ts *testscript.TestScript, neg bool, args []string) {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		p := processOf(ts, args[0])
+		ts.Check(p.cmd.Process.Signal(signal))
+		p.end(ts, number(ts, args[1:], 0))
+	}
+}
+
+func cmdCrash(ts *testscript.TestScript, _ bool, args []string) {
+	p := processOf(ts, args[0])
+	ts.Check(p.cmd.Process.Kill())
+	p.end(ts, -1)
+}
+
+func cmdEnded(ts *testscript.TestScript, _ bool, args []string) {
+	processOf(ts, args[0]).end(ts, number(ts, args[1:], 0))
+}
+
+func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
+	want, code := number(ts, args, 0), 0
+	err := ts.Exec(args[1], args[2:]...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if code != want {
+		ts.Fatalf("exit code %d, want %d: %s", code, want, ts.ReadFile("stderr"))
+	}
+}
+
+func cmdAwaitPeers(ts *testscript.TestScript, _ bool, args []string) {
+	url := ts.Getenv(strings.ToUpper(args[0])+"_API") + "/peers"
+	want := number(ts, args[1:], 1)
+	deadline := time.After(patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, answer, err := request(http.DefaultClient, "GET", url, "")
+		ts.Check(err)
+		if strings.Count(answer, `"on_topic":true`) == want {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("%s has other peers than %d after %v: %s", args[0], want, patience, answer)
+		}
+	}
+}
+
+func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: http METHOD URL [BODY]")
+	}
+	body := ""
+	if len(args) == 3 {
+		body = args[2]
+	}
+	status, answer, err := request(http.DefaultClient, args[0], args[1], body)
+	ts.Check(err)
+	fmt.Fprintln(ts.Stdout(), answer)
+	if (status/100 == 2) == neg {
+		ts.Fatalf("%s %s answers %d: %s", args[0], args[1], status, answer)
+	}
+}
+
+// request makes one request, with a body of plain text if any.
+func request(c *http.Client, method, url, body string) (status int, answer string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b), err
+}
+
+func cmdCurls(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: curls N URL")
+	}
+	n := number(ts, args, 0)
+	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: n}}
+	defer c.CloseIdleConnections()
+	failures := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			text := fmt.Sprintf("curl %d of %d", i, n)
+			status, answer, err := request(c, "POST", args[1]+"/ping", text)
+			if err != nil || status != http.StatusOK && status != http.StatusCreated || !strings.Contains(answer, `"`+text+`"`) {
+				failures[i] = fmt.Errorf("%q: status %d, %v: %s", text, status, err, answer)
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range failures {
+		ts.Check(err)
+	}
+}
+
+func cmdSetFrom(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: setfrom VAR REGEXP")
+	}
+	m := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(m) < 2 {
+		ts.Fatalf("%q matches nothing in the last stdout", args[1])
+	}
+	ts.Setenv(args[0], m[1])
+}
+
+func cmdSame(ts *testscript.TestScript, neg bool, args []string) {
+	if (args[0] == args[1]) == neg {
+		ts.Fatalf("%q and %q", args[0], args[1])
+	}
+}
+
+// cmdFreePorts finds ports for nodes that must be known before they run. All
+// are held until the last is found.
+func cmdFreePorts(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer l.Close()
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		ts.Check(err)
+		ts.Setenv(name, port)
+	}
+}
+
+func cmdPortOf(ts *testscript.TestScript, _ bool, args []string) {
+	m := regexp.MustCompile(`(?:/tcp/|127\.0\.0\.1:)(\d+)`).FindStringSubmatch(args[1])
+	if m == nil {
+		ts.Fatalf("no port in %q", args[1])
+	}
+	ts.Setenv(args[0], m[1])
+}
+
+func cmdBytes(ts *testscript.TestScript, _ bool, args []string) {
+	text, err := strconv.Unquote(`"` + args[1] + `"`)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// TestVariablesOfTheTest keeps the machine's own settings out of transcripts.
+func TestVariablesOfTheTest(t *testing.T) {
+	for _, v := range settingVariables() {
+		if _, ok := os.LookupEnv(v); ok {
+			t.Errorf("%s is set outside: transcripts may not mean what they say", v)
+		}
+	}
+}
