@@ -184,6 +184,7 @@ type asks struct {
 	soon    bool // a round
 	differs bool // something was found to, by a session of a peer's
 	joined  queue
+	news    news
 }
 
 // wake makes Run look. It never blocks.

@@ -114,6 +114,7 @@ func (r *runner) look(now time.Time) {
 		r.rhythm.disturb()
 		r.queue.add(a.peer, r.book.ready(a.peer, now))
 	}
+	r.tell(asked.news, now)
 	if asked.differs || asked.soon || len(asked.joined.waiting) > 0 {
 		r.hurry(now)
 	}
@@ -211,6 +212,7 @@ func (s *Syncer) call(ctx context.Context, p peer.ID) (f finished) {
 		return f
 	}
 	r := s.record(p, roleInitiator, start, o, err)
+	s.brought(p, o)
 	f.differ = r != resultEqual && r != resultBusy && r != resultUnsupported
 	f.goOn = s.book.goOn(p, time.Now(), o, r)
 	return f
@@ -285,6 +287,7 @@ func (s *Syncer) handle(stream network.Stream) {
 		return
 	}
 	r := s.record(p, roleResponder, start, o, err)
+	s.brought(p, o)
 	if r != resultEqual {
 		s.hurry()
 	}
