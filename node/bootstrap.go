@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
@@ -48,6 +50,8 @@ func ParseBootstrap(s string) (Bootstrap, error) {
 		err = errors.New("it is empty; write /ip4/HOST/tcp/PORT/p2p/ID, or ws://HOST:PORT")
 	case len(s) > maxAddrLen:
 		return Bootstrap{}, fmt.Errorf("%w: %d bytes are too long", ErrBootstrapAddr, len(s))
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
+		err = errors.New("it has characters that no address has; write /ip4/HOST/tcp/PORT/p2p/ID, or ws://HOST:PORT")
 	case strings.HasPrefix(s, "/"):
 		b, err = parseMultiaddr(s)
 	case strings.Contains(s, "://"):

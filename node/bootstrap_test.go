@@ -57,6 +57,8 @@ func TestParseBootstrapRefuses(t *testing.T) {
 		{"", "write /ip4/HOST/tcp/PORT/p2p/ID"},
 		{"   ", "write /ip4/HOST/tcp/PORT/p2p/ID"},
 		{"localhost", "write /ip4/HOST/tcp/PORT/p2p/ID"},
+		{"/\xa6", "characters that no address has"},
+		{"/ip4/127.0.0.1\x1b[31m/tcp/1", "characters that no address has"},
 		{strings.Repeat("/ip4/127.0.0.1", 100), "too long"},
 
 		// Where, but not how; how, but not where.
@@ -137,7 +139,7 @@ func TestParseBootstrapRefuses(t *testing.T) {
 func FuzzParseBootstrap(f *testing.F) {
 	for _, s := range []string{
 		"/ip4/127.0.0.1/tcp/6001/p2p/" + testPeer, "ws://localhost:6001", "wss://[::1]", testPeer, "localhost:6001",
-		"/ip4/192.0.2.1/tcp/6001/p2p/" + testRelay + "/p2p-circuit/p2p/" + testPeer, "/dnsaddr/a.b/p2p/" + testPeer, "/unix/a",
+		"/ip4/192.0.2.1/tcp/6001/p2p/" + testRelay + "/p2p-circuit/p2p/" + testPeer, "/dnsaddr/a.b/p2p/" + testPeer, "/unix/a", "/\xa6",
 	} {
 		f.Add(s)
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -229,7 +230,7 @@ func reason(ctx context.Context, addr ma.Multiaddr, err error) error {
 		return errno
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		return fmt.Errorf("resolving %q: %s", dns.Name, dns.Err)
+		return fmt.Errorf("resolving %q: %s", dns.Name, lookupReason(dns))
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
 		return errors.New("no answer in time")
@@ -237,7 +238,21 @@ func reason(ctx context.Context, addr ma.Multiaddr, err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err
 	}
+	text := err.Error()
+	if i := strings.LastIndex(text, ": "); i >= 0 && strings.Contains(text, "->") { // quic-go's have text only
+		return errors.New(text[i+len(": "):])
+	}
 	return err
+}
+
+func lookupReason(err *net.DNSError) string {
+	switch {
+	case err.IsNotFound:
+		return "no such host"
+	case err.IsTimeout:
+		return "no answer from the name server"
+	}
+	return "the name server is not reached"
 }
 
 // lookupError resolves the name in addr, if it has one, once more: the swarm
