@@ -56,8 +56,16 @@ export class Network {
       this.#pulse(this.#self, ping);
       return;
     }
-    const from = ping.from || ping.author;
-    if (!this.#fly(from, this.#self, ping)) this.#pulse(this.#self, ping);
+    if (!this.#fly(this.#cameBy(ping), this.#self, ping)) this.#pulse(this.#self, ping);
+  }
+
+  // #cameBy returns the neighbour that a ping came from: the one that the node
+  // names, or else its author, or the only one there is. "" when it is not known.
+  #cameBy(ping) {
+    if (ping.from) return ping.from;
+    const on = this.#known.peers.filter((p) => p.on_topic);
+    if (on.some((p) => p.peer_id === ping.author)) return ping.author;
+    return on.length === 1 ? on[0].peer_id : "";
   }
 
   #fly(from, to, ping) {
@@ -146,10 +154,8 @@ export class Network {
   #resize() {
     const { clientWidth, clientHeight } = this.#svg;
     if (clientWidth === 0) return;
-    this.#size = {
-      width: clientWidth, height: clientHeight,
-      rem: parseFloat(getComputedStyle(document.documentElement).fontSize),
-    };
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    this.#size = { width: clientWidth, height: clientHeight, rem: rem * Math.min(1, Math.max(0.8, clientWidth / (rem * 34))) };
     this.#svg.setAttribute("viewBox", `0 0 ${clientWidth} ${clientHeight}`);
     const { nodes } = graph(this.#self, this.#known.peers, this.#known.map);
     for (const node of this.#layout.nodes) if (nodes.has(node.id)) this.#drawNode(nodes.get(node.id));
@@ -173,7 +179,7 @@ export class Network {
   #place() {
     const { width, height, rem } = this.#size;
     const box = bounds(this.#layout.nodes, 1);
-    const room = { x: rem * 4.4, top: rem * 2.6, bottom: rem * 4.2 };
+    const room = { x: rem * 3, top: rem * 2.4, bottom: rem * 3.6 };
     const k = Math.min((width - 2 * room.x) / box.width, (height - room.top - room.bottom) / box.height, rem / 9);
     const cx = width / 2 - (box.x + box.width / 2) * k;
     const cy = (height + room.top - room.bottom) / 2 - (box.y + box.height / 2) * k;

@@ -122,9 +122,8 @@ export function peersTable({ palette, now }) {
       cell.className = p.on_topic ? "good" : "warn";
     } },
     { title: "RTT", number: true, value: (p) => p.rtt_ms || NaN, fill: (cell, p) => { cell.textContent = p.rtt_ms > 0 ? delay(p.rtt_ms) : "–"; } },
-    { title: "Direction", value: (p) => p.direction },
-    { title: "Transport", value: (p) => [p.transport, p.security].filter(Boolean).join(" · ") },
-    { title: "Connected", number: true, value: connected, fill: ago(now, connected) },
+    { title: "Link", value: (p) => [p.direction, p.transport, p.security].filter(Boolean).join(" · ") },
+    { title: "For", number: true, value: (p) => now() - connected(p), fill: (cell, p) => { cell.textContent = span(now() - connected(p)); } },
     { title: "Found by", value: (p) => p.found ?? "", fill: stranger((p) => p.found || "–") },
     { title: "Agent", value: (p) => p.agent, fill: stranger((p) => p.agent || "–") },
     { title: "Address", value: (p) => p.addresses[0] ?? "", fill: addressCell },
@@ -182,9 +181,11 @@ export class SyncPanel {
     find("agreement-empty").hidden = sync.peers.length > 0;
     find("agreement").parentElement.hidden = sync.peers.length === 0;
     this.#table.update(sync.peers.map((p) => ({ ...p, key: p.peer_id })));
-    const { tone, words, figure, label } = verdict(sync);
+    const { tone, words, clocks, figure, label } = verdict(sync);
     find("sync-verdict").className = `verdict ${tone}`;
     find("sync-verdict").textContent = words;
+    find("sync-clocks").textContent = clocks;
+    find("sync-clocks").hidden = clocks === "";
     find("fig-sync").textContent = figure;
     find("fig-sync-label").textContent = label;
     find("fig-sync-box").dataset.tone = tone;
@@ -198,15 +199,16 @@ function outcome(p) {
   return `differed: ${count(p.missing)} missing here, ${count(p.extra)} there`;
 }
 
-// verdict puts a sync into words: {tone, words, figure, label}.
+// verdict puts a sync into words: {tone, words, clocks, figure, label}; clocks is
+// "" where they are right.
 export function verdict(sync) {
   const all = sync.peers.length;
   const equal = sync.peers.filter((p) => p.agreed && !p.error).length;
   const figure = `${equal}/${all}`;
   const wrong = sync.peers.filter((p) => Math.abs(p.skew_ms) > wrongClock).length;
-  const clocks = wrong > 0 ? ` The clock of ${plural(wrong, "peer")} is more than a minute off.` : "";
-  if (sync.full) return { tone: "bad", words: "The disk is full: this node publishes nothing until there is room.", figure, label: "disk full" };
-  if (all === 0) return { tone: "idle", words: "There is no peer to compare with yet.", figure: "–", label: "nobody to compare with" };
-  if (equal === all) return { tone: wrong ? "warn" : "good", words: `Yes: equal with ${all === 1 ? "the one peer" : `all ${count(all)} peers`} when last compared.${clocks}`, figure, label: "peers in sync" };
-  return { tone: "warn", words: `Equal with ${count(equal)} of ${plural(all, "peer")} when last compared; the rest is being caught up.${clocks}`, figure, label: "peers in sync" };
+  const clocks = wrong > 0 ? `${plural(wrong, "peer's clock is", "peers' clocks are")} more than a minute off.` : "";
+  if (sync.full) return { tone: "bad", words: "The disk is full: this node publishes nothing until there is room.", clocks, figure, label: "disk full" };
+  if (all === 0) return { tone: "idle", words: "There is no peer to compare with yet.", clocks, figure: "–", label: "nobody to compare with" };
+  if (equal === all) return { tone: "good", words: `Yes: equal with ${all === 1 ? "the one peer" : `all ${count(all)} peers`} when last compared.`, clocks, figure, label: "peers in sync" };
+  return { tone: "warn", words: `Equal with ${count(equal)} of ${plural(all, "peer")} when last compared; the rest is being caught up.`, clocks, figure, label: "peers in sync" };
 }

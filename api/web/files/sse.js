@@ -13,8 +13,7 @@ export class Parser {
   #type = "";
   #id; // of the event under way
   #first = true;
-  lastID = "";
-  retry = 0; // milliseconds; 0: the server did not say
+  lastID = ""; // where to resume; comments and empty events move it too
 
   // push returns the events that piece completes: {type, data, id}.
   push(piece) {
@@ -52,7 +51,6 @@ export class Parser {
         this.#data.push(value);
         break;
       case "id": if (!value.includes("\0")) this.#id = value; break;
-      case "retry": if (/^[0-9]{1,7}$/.test(value)) this.retry = Number(value); break;
     }
     return null;
   }
@@ -94,7 +92,7 @@ const silence = 40_000;
 // where it ended.
 //
 // open(lastID, signal) makes the request and resolves to a Response.
-// onEvent gets each event, onState "connecting" | "live" | "waiting" |
+// onEvent gets each event and must not throw, onState "connecting" | "live" | "waiting" |
 // "resting" with a detail: for waiting the milliseconds until the next try.
 export class Follower {
   #open; #onEvent; #onState;
@@ -174,10 +172,8 @@ export class Follower {
         this.#tries = 0;
         clearTimeout(watchdog);
         watchdog = setTimeout(() => abort.abort(), silence);
-        for (const event of parser.push(value)) {
-          this.#onEvent(event);
-          this.#lastID = event.id;
-        }
+        for (const event of parser.push(value)) this.#onEvent(event);
+        this.#lastID = parser.lastID;
       }
     } catch (err) {
       return err instanceof Error ? err.message : String(err);
