@@ -61,7 +61,7 @@ type Config struct {
 	// addressed to beside this machine's loopback names; "*" allows every name,
 	// which leaves other sites' pages a way in.
 	Hosts []string
-	// Token must come with every request but GET /livez, as bearer token; ""
+	// Token must come with every request but GET /livez and the page's, as bearer token; ""
 	// asks for none.
 	Token string
 	// KeysPath is the file that remembers idempotency keys for 24 hours; it is

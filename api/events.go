@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -137,6 +138,8 @@ func (s *Server) newFeed(w http.ResponseWriter, f format) *feed {
 func (f *feed) run(r *http.Request) {
 	f.out = f.server.newLongAnswer(f.w, f.format.contentType())
 	f.buffer = f.format.begin(f.buffer, f.follower)
+	f.write()
+	f.err = errors.Join(f.err, f.out.flush()) // the header, even where begin has nothing to say
 	beat := time.NewTicker(f.server.heartbeat)
 	defer beat.Stop()
 	for {

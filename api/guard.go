@@ -60,7 +60,8 @@ func (g *guard) authorize(r *http.Request) (authorized bool, err error) {
 	if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], g.token[:]) == 1 {
 		return true, nil
 	}
-	if r.URL.Path == "/livez" {
+	// The page is the same for everyone, and asks for the token itself.
+	if p := r.URL.Path; p == "/livez" || p == "/" || strings.HasPrefix(p, "/web/") {
 		return false, nil
 	}
 	p := refuse(http.StatusUnauthorized, "this node asks for a token", "send Authorization: Bearer TOKEN, or --token-file to p2ping")

@@ -35,10 +35,14 @@ func (p position) append(b []byte) []byte {
 
 func (p position) String() string { return string(p.append(nil)) }
 
+// maxDigits is the length of the highest cursor, and keeps ids, which may be
+// all digits too, from being taken for one.
+const maxDigits = 19
+
 // parsePosition reads what append writes. The index may be left out.
 func parsePosition(s string) (position, bool) {
 	arrival, index, both := strings.Cut(s, "-")
-	if !decimal(arrival) || both && !decimal(index) {
+	if len(arrival) > maxDigits || !decimal(arrival) || both && !decimal(index) {
 		return position{}, false
 	}
 	a, err := strconv.ParseUint(arrival, 10, 63)

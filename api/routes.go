@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"p2ping/api/web"
 )
 
 // handler answers a request, or returns an error and has written nothing.
@@ -61,7 +63,26 @@ func (s *Server) routes(reg prometheus.Registerer) (map[string]*resource, error)
 	}
 	resources[""] = &resource{} // stands for all other paths
 	resources[""].count(requests, "other")
-	return resources, nil
+	return resources, routePage(resources, requests)
+}
+
+// routePage adds the page's files, which are counted as one.
+func routePage(resources map[string]*resource, requests *prometheus.CounterVec) error {
+	page, err := web.New()
+	if err != nil {
+		return err
+	}
+	files := &resource{allow: "GET, HEAD", methods: map[string]handler{
+		"GET": func(w http.ResponseWriter, r *http.Request) error {
+			page.ServeHTTP(w, r)
+			return nil
+		},
+	}}
+	files.count(requests, "page")
+	for _, at := range page.Paths() {
+		resources[at] = files
+	}
+	return nil
 }
 
 func (res *resource) count(requests *prometheus.CounterVec, path string) {

@@ -1,0 +1,451 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"p2ping/api/client"
+	"p2ping/node"
+	"p2ping/node/catchup"
+	"p2ping/node/ledger"
+)
+
+// event is one server-sent event.
+type event struct {
+	name, id, data string
+	comment        bool
+}
+
+// stream is an open answer.
+type stream struct {
+	t      testing.TB
+	answer *http.Response
+	lines  *bufio.Scanner
+	cancel context.CancelFunc
+}
+
+// open makes a request whose answer does not end.
+func (a *testAPI) open(t testing.TB, path string, headers ...string) *stream {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stream{t: t, answer: answer, lines: bufio.NewScanner(answer.Body), cancel: cancel}
+	t.Cleanup(s.close)
+	if answer.StatusCode != http.StatusOK {
+		b, _ := io.ReadAll(answer.Body)
+		t.Fatalf("%s: %s: %s", path, answer.Status, b)
+	}
+	return s
+}
+
+func (s *stream) close() {
+	s.cancel()
+	s.answer.Body.Close()
+}
+
+// next returns the next event. io.EOF is the clean end.
+func (s *stream) next() (e event, err error) {
+	for s.lines.Scan() {
+		line := s.lines.Text()
+		name, value, _ := strings.Cut(line, ":")
+		value = strings.TrimPrefix(value, " ")
+		switch {
+		case line == "":
+			return e, nil
+		case name == "":
+			e.comment = true
+		case name == "event":
+			e.name = value
+		case name == "id":
+			e.id = value
+		case name == "data":
+			e.data = value
+		}
+	}
+	if err := s.lines.Err(); err != nil {
+		return e, err
+	}
+	return e, io.EOF
+}
+
+// want returns the next event that has a name, which must be this one.
+func (s *stream) want(name string) event {
+	s.t.Helper()
+	for {
+		e, err := s.next()
+		if err != nil {
+			s.t.Fatalf("waiting for %q: %v", name, err)
+		}
+		if e.name == name {
+			return e
+		}
+		if e.name != "" {
+			s.t.Fatalf("got %+v, want %q", e, name)
+		}
+	}
+}
+
+func (s *stream) wantPing(text string) client.Ping {
+	s.t.Helper()
+	e := s.want("ping")
+	var p client.Ping
+	if err := json.Unmarshal([]byte(e.data), &p); err != nil || p.Text != text || p.Cursor != e.id {
+		s.t.Fatalf("got %+v, want %q (%v)", e, text, err)
+	}
+	return p
+}
+
+func TestEventsResumeWhereTheyStopped(t *testing.T) {
+	a := start(t)
+	a.node.append(t, ledger.Gossip, time.Now(), "old")
+	s := a.open(t, "/events")
+	if got := s.answer.Header.Get("Content-Type"); got != "text/event-stream" {
+		t.Errorf("type %q", got)
+	}
+	first, err := s.next()
+	if err != nil || !first.comment || first.id != "2-0" || first.data != "" {
+		t.Fatalf("the first event is %+v, %v", first, err)
+	}
+	a.node.append(t, ledger.Gossip, time.Now(), "a", "b", "c")
+	s.wantPing("a")
+	b := s.wantPing("b")
+	s.wantPing("c")
+	s.close()
+	a.node.append(t, ledger.Gossip, time.Now(), "d")
+
+	// Last-Event-ID counts for more than the URL, which a browser repeats.
+	s = a.open(t, "/events?since=0", "Last-Event-ID", b.Cursor)
+	s.wantPing("c")
+	s.wantPing("d")
+	s = a.open(t, "/events?since="+first.id)
+	s.wantPing("a")
+	s = a.open(t, "/events?since="+b.ID)
+	s.wantPing("c")
+	s = a.open(t, "/events?recent=2")
+	s.wantPing("c")
+	s.wantPing("d")
+	s = a.open(t, "/events?since=1h")
+	s.wantPing("old")
+	s = a.open(t, "/events?topics=ping&since=0&author="+a.node.id.String())
+	s.wantPing("old")
+	s = a.open(t, "/pings?follow=1&recent=3")
+	for _, want := range []string{"b", "c", "d"} {
+		var p client.Ping
+		if !s.lines.Scan() || json.Unmarshal(s.lines.Bytes(), &p) != nil || p.Text != want {
+			t.Fatalf("got %s, want %s", s.lines.Bytes(), want)
+		}
+	}
+}
+
+func TestEventsRefuse(t *testing.T) {
+	a := start(t)
+	for path, want := range map[string]int{
+		"/events?topics=x": 400, "/events?since=x": 400, "/events?author=x": 400, "/events?recent=0": 400, "/events?limit=1": 400,
+		"/events?since=" + strings.Repeat("a", 64): 404,
+	} {
+		if answer, body := a.do(t, "GET", path, ""); answer.StatusCode != want {
+			t.Errorf("%s: %d %s", path, answer.StatusCode, body)
+		}
+	}
+	if answer, _ := a.do(t, "GET", "/events", "", "Last-Event-ID", "x"); answer.StatusCode != 400 {
+		t.Errorf("a bad Last-Event-ID: %d", answer.StatusCode)
+	}
+}
+
+func TestAGapIsTold(t *testing.T) {
+	a := start(t)
+	now := time.Now()
+	for i := range 4 {
+		a.node.append(t, ledger.Gossip, now.Add(time.Duration(i-4)*time.Hour), fmt.Sprint(i))
+	}
+	// Retention takes the first two: 3h30m is between them and the others.
+	pruned := reopen(t, a.node, 150*time.Minute)
+	b := serve(t, pruned, Config{Node: pruned})
+
+	gap := func(s *stream) client.Gap {
+		t.Helper()
+		var g client.Gap
+		e := s.want("gap")
+		if err := json.Unmarshal([]byte(e.data), &g); err != nil || e.id != g.To {
+			t.Fatalf("got %+v", e)
+		}
+		return g
+	}
+	s := b.open(t, "/events?since=2-0") // has had one of four
+	if g := gap(s); g != (client.Gap{From: "2-0", To: "3-0"}) {
+		t.Errorf("got %+v", g)
+	}
+	s.wantPing("2")
+	s.wantPing("3")
+	s = b.open(t, "/events?since=3-0") // has had what was forgotten
+	s.wantPing("2")
+	s = b.open(t, "/events?since=0") // asks for what there is
+	s.wantPing("2")
+	s = b.open(t, "/events?since=99-0") // is of another ledger
+	if g := gap(s); g != (client.Gap{From: "99-0", To: "0-0"}) {
+		t.Errorf("got %+v", g)
+	}
+	s.wantPing("2")
+	s = b.open(t, "/pings?follow=1&since=1-0")
+	if want := `{"gap":{"from":"1-0","to":"3-0"}}`; !s.lines.Scan() || s.lines.Text() != want {
+		t.Errorf("got %s, want %s", s.lines.Text(), want)
+	}
+}
+
+// reopen opens a copy of the node's ledger with another retention, and prunes.
+func reopen(t testing.TB, n *fakeNode, retention time.Duration) *fakeNode {
+	t.Helper()
+	l, err := ledger.Open(ledger.Config{Path: t.TempDir() + "/ledger.db", Retention: retention, NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	records, err := n.ledger.After(0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		if _, err := l.Append(t.Context(), r.Via, r.Entry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Prune(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	return &fakeNode{key: n.key, id: n.id, ledger: l}
+}
+
+// TestAReaderThatKeepsBreakingOffMissesNothing has a consumer cut its stream
+// at random places while pings flow, and go on from its last cursor.
+func TestAReaderThatKeepsBreakingOffMissesNothing(t *testing.T) {
+	const pings = 2000
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 1))
+	a := start(t)
+	var want []string
+	var batches [][]string
+	for len(want) < pings {
+		var batch []string
+		for range 1 + random.IntN(5) {
+			batch = append(batch, fmt.Sprint("ping ", len(want)))
+			want = append(want, batch[len(batch)-1])
+		}
+		batches = append(batches, batch)
+	}
+	var flow sync.WaitGroup
+	flow.Go(func() {
+		for _, batch := range batches {
+			a.node.append(t, ledger.Gossip, time.Now(), batch...)
+		}
+	})
+	cursor, seen, restarts := "0", []string{}, 0
+	for len(seen) < len(want) {
+		s := a.open(t, "/events?topics=ping", "Last-Event-ID", cursor)
+		for range min(1+random.IntN(100), len(want)-len(seen)) {
+			var p client.Ping
+			e := s.want("ping")
+			if err := json.Unmarshal([]byte(e.data), &p); err != nil {
+				t.Fatal(err)
+			}
+			seen, cursor = append(seen, p.Text), e.id
+		}
+		s.close()
+		restarts++
+	}
+	flow.Wait()
+	if !slices.Equal(seen, want) {
+		t.Errorf("saw %d pings, not the %d in their order", len(seen), len(want))
+	}
+	t.Logf("%d restarts", restarts)
+}
+
+func TestHeartbeats(t *testing.T) {
+	a := start(t)
+	a.server.heartbeat = time.Millisecond // before the first request
+	s := a.open(t, "/events?author="+a.node.id.String())
+	a.node.append(t, ledger.Gossip, time.Now(), "mine")
+	for e := (event{}); e.id != "2-0" || !e.comment; {
+		var err error
+		if e, err = s.next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = a.open(t, "/pings?follow=1")
+	if !s.lines.Scan() || s.lines.Text() != "" {
+		t.Errorf("got %q", s.lines.Text())
+	}
+	s = a.open(t, "/events?topics=peer")
+	for range 3 {
+		if e, err := s.next(); err != nil || !e.comment || e.id != "" {
+			t.Errorf("got %+v, %v", e, err)
+		}
+	}
+}
+
+func TestStreamsEndCleanlyWhenTheServerStops(t *testing.T) {
+	n := newFakeNode(t)
+	s, err := New(Config{Node: n})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, l) }()
+	a := &testAPI{node: n, server: s, url: "http://" + l.Addr().String()}
+	streams := []*stream{a.open(t, "/events"), a.open(t, "/pings?follow=1")}
+	stop()
+	for _, s := range streams {
+		for {
+			_, err := s.next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAStalledReaderIsCutOffAndHoldsNobodyUp(t *testing.T) {
+	a := start(t)
+	a.server.stall = 50 * time.Millisecond
+	stalled := a.open(t, "/events?since=0")
+	reading := a.open(t, "/events?since=0")
+	// More than the sockets' buffers hold.
+	text := strings.Repeat("x", 4000)
+	const entries = 400
+	go func() {
+		for range entries {
+			var texts []string
+			for range 10 {
+				texts = append(texts, text)
+			}
+			a.node.append(t, ledger.Gossip, time.Now(), texts...)
+		}
+	}()
+	for range entries * 10 {
+		reading.wantPing(text)
+	}
+	// When the handler has let go, its place is free.
+	for len(a.server.streams) > 1 {
+		time.Sleep(time.Millisecond)
+	}
+	var err error
+	for err == nil {
+		_, err = stalled.next()
+	}
+	if errors.Is(err, io.EOF) {
+		t.Error("the stalled reader's stream ended as if it were whole")
+	}
+}
+
+func TestStreamsAreCounted(t *testing.T) {
+	a := start(t, func(cfg *Config) { cfg.MaxStreams = 2 })
+	one := a.open(t, "/events")
+	a.open(t, "/pings?follow=1")
+	answer, body := a.do(t, "GET", "/events", "")
+	if answer.StatusCode != http.StatusServiceUnavailable {
+		t.Fatalf("%d %s", answer.StatusCode, body)
+	}
+	checkProblem(t, answer, body)
+	one.close()
+	for len(a.server.streams) > 1 {
+		time.Sleep(time.Millisecond)
+	}
+	a.open(t, "/events").close()
+}
+
+// movingNode is a fake node whose peers change.
+type movingNode struct {
+	*fakeNode
+	mu    sync.Mutex
+	peers []node.PeerInfo
+	syncs []catchup.PeerState
+}
+
+func (n *movingNode) Peers() []node.PeerInfo {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.peers)
+}
+
+func (n *movingNode) Sync() (node.SyncState, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return node.SyncState{Peers: slices.Clone(n.syncs)}, nil
+}
+
+func (n *movingNode) set(peers []node.PeerInfo, syncs []catchup.PeerState) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.peers, n.syncs = peers, syncs
+}
+
+func TestEventsTellOfPeersAndComparisons(t *testing.T) {
+	n := &movingNode{fakeNode: newFakeNode(t)}
+	a := serve(t, n.fakeNode, Config{Node: n})
+	a.server.watch.interval = time.Millisecond
+	s := a.open(t, "/events?topics=peer,sync")
+	at := time.Unix(1700000000, 0)
+	p := node.PeerInfo{PeerID: peer.ID("x"), ConnectedAt: at}
+	topic := p
+	topic.OnTopic = true
+	again := topic
+	again.ConnectedAt = at.Add(time.Second)
+	want := func(changes ...string) {
+		t.Helper()
+		for _, change := range changes {
+			var e client.PeerEvent
+			if err := json.Unmarshal([]byte(s.want("peer").data), &e); err != nil || e.Change != change || e.PeerID != p.PeerID.String() {
+				t.Fatalf("got %+v, want %s (%v)", e, change, err)
+			}
+		}
+	}
+	n.set([]node.PeerInfo{p}, nil)
+	want("connected")
+	n.set([]node.PeerInfo{topic}, nil)
+	want("joined")
+	n.set([]node.PeerInfo{again}, nil)
+	want("disconnected", "connected", "joined")
+	n.set([]node.PeerInfo{again}, []catchup.PeerState{{PeerID: p.PeerID, ComparedAt: at, Agreed: true, Missing: 3}})
+	var c client.PeerSync
+	if err := json.Unmarshal([]byte(s.want("sync").data), &c); err != nil || !c.Agreed || c.Missing != 3 {
+		t.Fatalf("got %+v, %v", c, err)
+	}
+	n.set([]node.PeerInfo{p}, nil)
+	want("disconnected", "connected")
+	n.set(nil, nil)
+	want("disconnected")
+}
