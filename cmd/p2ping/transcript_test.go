@@ -86,6 +86,11 @@ func TestTranscripts(t *testing.T) {
 	})
 }
 
+// fataler is a test, or a script of one.
+type fataler interface {
+	Fatalf(format string, args ...any)
+}
+
 type processesKey struct{}
 
 // processes are the background processes of one script, which runs on one
@@ -132,7 +137,7 @@ func (l *lines) matches(re *regexp.Regexp) ([][]string, <-chan struct{}) {
 }
 
 // await waits until n lines match.
-func (p *process) await(ts *testscript.TestScript, l *lines, re *regexp.Regexp, n int) [][]string {
+func (p *process) await(t fataler, l *lines, re *regexp.Regexp, n int) [][]string {
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	for {
@@ -147,9 +152,9 @@ func (p *process) await(ts *testscript.TestScript, l *lines, re *regexp.Regexp, 
 			if found, _ = l.matches(re); len(found) >= n {
 				return found
 			}
-			ts.Fatalf("the process ended with %d of %d lines that match %q:\n%s%s", len(found), n, re, p.out.all, p.err.all)
+			t.Fatalf("the process ended with %d of %d lines that match %q:\n%s%s", len(found), n, re, p.out.all, p.err.all)
 		case <-deadline.C:
-			ts.Fatalf("only %d of %d lines match %q after %v:\n%s%s", len(found), n, re, patience, p.out.all, p.err.all)
+			t.Fatalf("only %d of %d lines match %q after %v:\n%s%s", len(found), n, re, patience, p.out.all, p.err.all)
 		}
 	}
 }
@@ -162,30 +167,54 @@ func processOf(ts *testscript.TestScript, name string) *process {
 	return p
 }
 
-func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: start NAME COMMAND ARGS...")
+// launch starts a command in a directory, with nothing in its environment but env.
+func launch(dir string, env []string, command string, args ...string) (*process, error) {
+	path, err := exec.LookPath(command)
+	if err != nil {
+		return nil, err
 	}
-	path, err := exec.LookPath(args[1])
-	ts.Check(err)
-	p := &process{cmd: exec.Command(path, args[2:]...), out: newLines(), err: newLines(), ended: make(chan struct{})}
-	p.cmd.Args[0] = args[1]
-	p.cmd.Dir = ts.MkAbs(".")
+	p := &process{cmd: exec.Command(path, args...), out: newLines(), err: newLines(), ended: make(chan struct{})}
+	p.cmd.Args[0] = command
+	p.cmd.Dir, p.cmd.Env = dir, env
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.err
-	for _, v := range scriptVariables {
-		if value := ts.Getenv(v); value != "" {
-			p.cmd.Env = append(p.cmd.Env, v+"="+value)
-		}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
 	}
-	ts.Check(p.cmd.Start())
 	go func() {
 		defer close(p.ended)
 		_ = p.cmd.Wait() // the state is read from cmd
 	}()
+	return p, nil
+}
+
+// kill ends the process as a crash would, and waits for it.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// ready waits until the node is up, and returns its API's URL and its loopback
+// address for TCP.
+func (p *process) ready(t fataler) (api, addr string) {
+	addr = p.await(t, p.err, regexp.MustCompile(`(/ip4/127\.0\.0\.1/tcp/\d+/p2p/\w+)$`), 1)[0][1]
+	return p.await(t, p.err, regexp.MustCompile(`curl (http://\S+)/ping`), 1)[0][1], addr
+}
+
+func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: start NAME COMMAND ARGS...")
+	}
+	var env []string
+	for _, v := range scriptVariables {
+		if value := ts.Getenv(v); value != "" {
+			env = append(env, v+"="+value)
+		}
+	}
+	p, err := launch(ts.MkAbs("."), env, args[1], args[2:]...)
+	ts.Check(err)
 	ts.Value(processesKey{}).(*processes).byName[args[0]] = p
 	ts.Defer(func() {
-		_ = p.cmd.Process.Kill()
-		<-p.ended
+		p.kill()
 		ts.Logf("[%s stdout]\n%s[%s stderr]\n%s", args[0], p.out.all, args[0], p.err.all)
 	})
 }
@@ -208,13 +237,11 @@ func cmdReady(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready NAME")
 	}
-	p := processOf(ts, args[0])
-	api := p.await(ts, p.err, regexp.MustCompile(`curl (http://\S+)/ping`), 1)[0][1]
-	addr := p.await(ts, p.err, regexp.MustCompile(`(/ip4/127\.0\.0\.1/tcp/\d+/p2p/(\w+))$`), 1)[0]
+	api, addr := processOf(ts, args[0]).ready(ts)
 	name := strings.ToUpper(args[0])
 	ts.Setenv(name+"_API", api)
-	ts.Setenv(name+"_ADDR", addr[1])
-	ts.Setenv(name+"_ID", addr[2])
+	ts.Setenv(name+"_ADDR", addr)
+	ts.Setenv(name+"_ID", addr[strings.LastIndex(addr, "/")+1:])
 }
 
 // outputArgs reads NAME out|err REGEXP and what follows.
@@ -257,14 +284,14 @@ func cmdCount(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // end waits for the end and compares the exit code; -1 stands for a signal.
-func (p *process) end(ts *testscript.TestScript, code int) {
+func (p *process) end(t fataler, code int) {
 	select {
 	case <-p.ended:
 	case <-time.After(patience):
-		ts.Fatalf("it runs on after %v:\n%s", patience, p.err.all)
+		t.Fatalf("it runs on after %v:\n%s", patience, p.err.all)
 	}
 	if got := p.cmd.ProcessState.ExitCode(); got != code {
-		ts.Fatalf("exit code %d, want %d:\n%s%s", got, code, p.out.all, p.err.all)
+		t.Fatalf("exit code %d, want %d:\n%s%s", got, code, p.out.all, p.err.all)
 	}
 }
 
@@ -397,17 +424,27 @@ func cmdSame(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdFreePorts finds ports for nodes that must be known before they run. All
-// are held until the last is found.
 func cmdFreePorts(ts *testscript.TestScript, _ bool, args []string) {
-	for _, name := range args {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		ts.Check(err)
-		defer l.Close()
-		_, port, err := net.SplitHostPort(l.Addr().String())
-		ts.Check(err)
-		ts.Setenv(name, port)
+	ports, err := freePorts(len(args))
+	ts.Check(err)
+	for i, name := range args {
+		ts.Setenv(name, ports[i])
 	}
+}
+
+// freePorts finds ports for nodes that must be known before they run. All are
+// held until the last is found.
+func freePorts(n int) ([]string, error) {
+	ports := make([]string, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		ports[i] = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
 }
 
 func cmdPortOf(ts *testscript.TestScript, _ bool, args []string) {
