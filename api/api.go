@@ -61,8 +61,8 @@ type Config struct {
 	// addressed to beside this machine's loopback names; "*" allows every name,
 	// which leaves other sites' pages a way in.
 	Hosts []string
-	// Token must come with every request but GET /livez and the page's, as bearer token; ""
-	// asks for none.
+	// Token must come as bearer token with every request but GET /livez and the
+	// page's files; "" asks for none.
 	Token string
 	// KeysPath is the file that remembers idempotency keys for 24 hours; it is
 	// made when it does not exist. "" has requests with a key refused.

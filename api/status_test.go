@@ -104,7 +104,8 @@ func TestErrorsAreProblemDocuments(t *testing.T) {
 		method, path string
 		want         int
 	}{
-		{"GET", "/", 404},
+		{"GET", "/web/nowhere.js", 404},
+		{"POST", "/", 405},
 		{"GET", "/id/", 404},
 		{"POST", "/id", 405},
 		{"DELETE", "/peers", 405},
