@@ -140,10 +140,44 @@ func (p *tcpPorts) share(upgrader transport.Upgrader) *tcpreuse.ConnMgr {
 	return p.shared
 }
 
-func (p *tcpPorts) newTCP(upgrader transport.Upgrader, limits network.ResourceManager) (*tcp.TcpTransport, error) {
-	return tcp.NewTCPTransport(upgrader, limits, p.share(upgrader), tcp.DisableReuseport())
+func (p *tcpPorts) newTCP(upgrader transport.Upgrader, limits network.ResourceManager) (*tcpTransport, error) {
+	t, err := tcp.NewTCPTransport(upgrader, limits, p.share(upgrader), tcp.DisableReuseport())
+	return &tcpTransport{t}, err
 }
 
-func (p *tcpPorts) newWebSocket(upgrader transport.Upgrader, limits network.ResourceManager) (*websocket.WebsocketTransport, error) {
-	return websocket.New(upgrader, limits, p.share(upgrader))
+func (p *tcpPorts) newWebSocket(upgrader transport.Upgrader, limits network.ResourceManager) (*wsTransport, error) {
+	t, err := websocket.New(upgrader, limits, p.share(upgrader))
+	return &wsTransport{t}, err
+}
+
+// tcpTransport and wsTransport are libp2p's, but close without a line in the
+// log: now and then, libp2p's listeners return an error of the same text as,
+// but other than, the one by which the swarm knows that they were closed.
+type (
+	tcpTransport  struct{ *tcp.TcpTransport }
+	wsTransport   struct{ *websocket.WebsocketTransport }
+	quietListener struct{ transport.Listener }
+)
+
+func (t *tcpTransport) Listen(addr ma.Multiaddr) (transport.Listener, error) {
+	return quiet(t.TcpTransport.Listen(addr))
+}
+
+func (t *wsTransport) Listen(addr ma.Multiaddr) (transport.Listener, error) {
+	return quiet(t.WebsocketTransport.Listen(addr))
+}
+
+func quiet(l transport.Listener, err error) (transport.Listener, error) {
+	if err != nil {
+		return nil, err
+	}
+	return quietListener{l}, nil
+}
+
+func (l quietListener) Accept() (transport.CapableConn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil && err.Error() == transport.ErrListenerClosed.Error() {
+		return nil, transport.ErrListenerClosed
+	}
+	return c, err
 }
