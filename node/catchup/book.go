@@ -49,8 +49,8 @@ const (
 	misbehavedFirst, misbehavedMost = time.Minute, time.Hour
 	// What the peer brings is not admitted, or what it is sent does not stay.
 	futileFirst, futileMost = 10 * time.Second, 10 * time.Minute
-	// A peer on the topic that is no p2ping node.
-	unsupportedFirst, unsupportedMost = time.Minute, 10 * time.Minute
+	// A peer on the topic that is no p2ping node, or has not told yet.
+	unsupportedFirst, unsupportedMost = 5 * time.Second, 10 * time.Minute
 	// Our own disk is full, or our ledger fails.
 	ownFirst, ownMost = 5 * time.Second, time.Minute
 )

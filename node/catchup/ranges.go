@@ -67,6 +67,15 @@ type claim struct {
 	lo, hi      entry.Key
 	count       int
 	fingerprint ledger.Digest
+	loose       bool // it may count entries beyond hi: a hello's does
+}
+
+// more returns how many entries more than count it claims.
+func (c claim) more(count int) int {
+	if c.loose {
+		return 0
+	}
+	return max(0, c.count-count)
 }
 
 // digester computes the fingerprint of a range as the ledger does: SHA-256

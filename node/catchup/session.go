@@ -112,6 +112,7 @@ func (s *session) initiate(ctx context.Context) error {
 	s.result.skew = time.Duration(w.clock-h.clock-rtt/2) * time.Millisecond
 	s.talk.welcomed(h, w)
 	if w.equal {
+		s.turns++
 		return s.conclude(true)
 	}
 	if err := s.converse(ctx, false); err != nil {

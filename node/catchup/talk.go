@@ -115,7 +115,7 @@ func (t *talk) welcome(h hello, own welcome) (welcome, error) {
 		return own, nil
 	}
 	t.theirs = 1
-	theirs := claim{lo: t.lo, hi: t.hi, count: h.count, fingerprint: h.fingerprint}
+	theirs := claim{lo: t.lo, hi: t.hi, count: h.count, fingerprint: h.fingerprint, loose: own.clock < h.clock}
 	if own.floor > h.floor && h.count > 0 {
 		// They spoke of more than we can compare: say what we hold of it.
 		t.ask(question{lo: t.lo, hi: t.hi, count: count},
@@ -230,14 +230,14 @@ func (t *talk) compare(index int, c claim, fingerprint ledger.Digest, count int)
 	case count > maxList:
 		return t.split(index, q, c)
 	}
-	t.expected += max(0, c.count-count)
+	t.expected += c.more(count)
 	return t.list(index, q)
 }
 
 // leave leaves a range to another session, of which we hold count entries.
 func (t *talk) leave(c claim, count int) {
 	t.left = true
-	t.expected += max(0, c.count-count)
+	t.expected += c.more(count)
 	t.extra += max(0, count-c.count)
 }
 
