@@ -58,6 +58,7 @@ type watchdog struct {
 	topicPeers func() []peer.ID
 	logger     *slog.Logger
 	suspects   chan peer.ID
+	doubles    chan network.Conn // the newest of several; see stale.go
 
 	// Owned by run.
 	watched map[peer.ID]*watched
@@ -78,6 +79,7 @@ func newWatchdog(cfg watchdogConfig) *watchdog {
 		topicPeers: cfg.TopicPeers,
 		logger:     cfg.Logger,
 		suspects:   make(chan peer.ID, 64),
+		doubles:    make(chan network.Conn, maxTests),
 		watched:    make(map[peer.ID]*watched),
 	}
 }
@@ -94,6 +96,9 @@ func (w *watchdog) suspect(id peer.ID) {
 // run watches until ctx ends. It is called once.
 func (w *watchdog) run(ctx context.Context) {
 	defer w.work.Wait()
+	events := &network.NotifyBundle{ConnectedF: w.doubled}
+	w.host.Network().Notify(events)
+	defer w.host.Network().StopNotify(events)
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	check := time.NewTimer(watchInterval)
@@ -105,6 +110,8 @@ func (w *watchdog) run(ctx context.Context) {
 		case id := <-w.suspects:
 			w.expect(id, time.Now().Add(suspectAfter))
 			check.Reset(suspectAfter)
+		case conn := <-w.doubles:
+			w.testOlder(ctx, conn)
 		case <-check.C:
 			w.look(ctx, time.Now())
 		case <-ticker.C:
