@@ -222,6 +222,29 @@ func TestBootstrapReturns(t *testing.T) {
 	}
 }
 
+// TestDeadConnectionGivesWay has a leaf crash and return at once. The hub still
+// has a connection to it, which is dead and which looks alive for half a minute,
+// and must let go of it for the new one soon.
+func TestDeadConnectionGivesWay(t *testing.T) {
+	opts := options()
+	opts.NoCatchUp = true
+	Run(t, 1, opts, func(t *testing.T, n *Network) {
+		n.Start(n.Star(2)...)
+		connected(t, n)
+		n.Crash(1)
+		n.Start(1)
+		time.Sleep(10 * time.Second)
+		for i := range n.Nodes {
+			if err := n.Ping(i); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := n.WaitConverged(time.Second); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestPartitionHealsByItself(t *testing.T) {
 	Run(t, 1, options(), func(t *testing.T, n *Network) {
 		n.Start(n.Line(10)...)
