@@ -16,14 +16,11 @@ func (p *program) root() *cli.Command {
 		UsageText: "p2ping [run's options]        run a node, as `p2ping run` does\np2ping COMMAND [options]      `p2ping COMMAND --help` explains",
 		Version:   version(),
 		Writer:    p.stdout, ErrWriter: p.stderr, Reader: p.stdin,
-		HideHelpCommand:           true, // `p2ping ping help` is a ping
-		DisableSliceFlagSeparator: true, // a multiaddr is taken as it is
-		EnableShellCompletion:     true,
-		ConfigureShellCompletionCommand: func(c *cli.Command) {
-			c.Hidden = false
-			c.Usage = "print a completion script for bash, zsh, fish or PowerShell"
-		},
-		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // report prints, main exits
+		HideHelpCommand:                 true, // `p2ping ping help` is a ping
+		DisableSliceFlagSeparator:       true, // a multiaddr is taken as it is
+		EnableShellCompletion:           true,
+		ConfigureShellCompletionCommand: p.completionCommand,
+		ExitErrHandler:                  func(context.Context, *cli.Command, error) {}, // report prints, main exits
 		Commands: []*cli.Command{
 			p.runCommand(),
 			p.demoCommand(),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +52,9 @@ const patience = 60 * time.Second
 //	same A B                       compare two texts
 //	free-ports VAR...              set each VAR to a port that was free just now
 //	port-of VAR ADDR               set VAR to the port in a multiaddr or URL
+//	url-of VAR NAME N              set VAR to the API's URL of node N of the demo NAME
+//	sha256 DIGEST                  compare the SHA-256 of the last stdout
+//	replace FROM TO OLD NEW        copy a file, with OLD replaced in it once
 //	bytes FILE TEXT                write TEXT, with Go's escapes in it, to a file
 func TestTranscripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -59,7 +63,6 @@ func TestTranscripts(t *testing.T) {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("XDG_STATE_HOME", "")
 			env.Setenv("XDG_CONFIG_HOME", "")
-			env.Setenv("P2PING_LOG_LEVEL", "info")
 			env.Values[processesKey{}] = &processes{byName: make(map[string]*process)}
 			return nil
 		},
@@ -80,6 +83,9 @@ func TestTranscripts(t *testing.T) {
 			"same":        cmdSame,
 			"free-ports":  cmdFreePorts,
 			"port-of":     cmdPortOf,
+			"url-of":      cmdURLOf,
+			"sha256":      cmdSHA256,
+			"replace":     cmdReplace,
 			"bytes":       cmdBytes,
 		},
 		RequireUniqueNames: true,
@@ -453,6 +459,27 @@ func cmdPortOf(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no port in %q", args[1])
 	}
 	ts.Setenv(args[0], m[1])
+}
+
+func cmdURLOf(ts *testscript.TestScript, _ bool, args []string) {
+	p := processOf(ts, args[1])
+	re := regexp.MustCompile(`^  node ` + args[2] + `: curl (http://\S+)/ping$`)
+	ts.Setenv(args[0], p.await(ts, p.err, re, 1)[0][1])
+}
+
+func cmdSHA256(ts *testscript.TestScript, neg bool, args []string) {
+	if got := fmt.Sprintf("%x", sha256.Sum256([]byte(ts.ReadFile("stdout")))); (got == args[0]) == neg {
+		ts.Fatalf("the digest is %s, want %s", got, args[0])
+	}
+}
+
+func cmdReplace(ts *testscript.TestScript, _ bool, args []string) {
+	before := ts.ReadFile(args[0])
+	after := strings.Replace(before, args[2], args[3], 1)
+	if after == before {
+		ts.Fatalf("%q is not in %s", args[2], args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(after), 0o600))
 }
 
 func cmdBytes(ts *testscript.TestScript, _ bool, args []string) {
