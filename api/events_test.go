@@ -339,9 +339,11 @@ func TestStreamsEndCleanlyWhenTheServerStops(t *testing.T) {
 }
 
 func TestAStalledReaderIsCutOffAndHoldsNobodyUp(t *testing.T) {
-	a := start(t)
-	a.server.stall = 50 * time.Millisecond
-	stalled := a.open(t, "/events?since=0")
+	n := newFakeNode(t)
+	a := serve(t, n, Config{Node: n})
+	impatient := serve(t, n, Config{Node: n, MaxStreams: 1})
+	impatient.server.stall = 50 * time.Millisecond
+	stalled := impatient.open(t, "/events?since=0")
 	reading := a.open(t, "/events?since=0")
 	// More than the sockets' buffers hold.
 	text := strings.Repeat("x", 4000)
@@ -358,10 +360,8 @@ func TestAStalledReaderIsCutOffAndHoldsNobodyUp(t *testing.T) {
 	for range entries * 10 {
 		reading.wantPing(text)
 	}
-	// When the handler has let go, its place is free.
-	for len(a.server.streams) > 1 {
-		time.Sleep(time.Millisecond)
-	}
+	impatient.server.streams <- struct{}{} // waits until the stalled one's handler has let go
+	<-impatient.server.streams
 	var err error
 	for err == nil {
 		_, err = stalled.next()
@@ -381,9 +381,8 @@ func TestStreamsAreCounted(t *testing.T) {
 	}
 	checkProblem(t, answer, body)
 	one.close()
-	for len(a.server.streams) > 1 {
-		time.Sleep(time.Millisecond)
-	}
+	a.server.streams <- struct{}{} // waits until the place is free
+	<-a.server.streams
 	a.open(t, "/events").close()
 }
 

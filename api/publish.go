@@ -51,6 +51,9 @@ func (s *Server) publishAll(ctx context.Context, lines []line) []result {
 // sendPings hands pings to the node.
 func (s *Server) sendPings(ctx context.Context, pings []entry.Ping) []result {
 	results := make([]result, len(pings))
+	if len(pings) == 0 {
+		return results
+	}
 	if sender, ok := s.node.(Sender); ok {
 		published, err := sender.PublishAll(ctx, pings)
 		for i := range results {
@@ -72,8 +75,32 @@ func (s *Server) sendPings(ctx context.Context, pings []entry.Ping) []result {
 	return results
 }
 
-// publishKeyed publishes lines of which some have an idempotency key.
+// publishKeyed publishes lines of which some have an idempotency key. Where a
+// key comes twice, the second has the answer of the first.
 func (s *Server) publishKeyed(ctx context.Context, lines []line) []result {
+	results := make([]result, 0, len(lines))
+	for len(lines) > 0 {
+		n := distinct(lines)
+		results = append(results, s.publishDistinct(ctx, lines[:n])...)
+		lines = lines[n:]
+	}
+	return results
+}
+
+// distinct returns how many of the lines come before a key is there twice.
+func distinct(lines []line) int {
+	seen := make(map[string]bool, len(lines))
+	for i, l := range lines {
+		if l.key != "" && seen[l.key] {
+			return i
+		}
+		seen[l.key] = true
+	}
+	return len(lines)
+}
+
+// publishDistinct publishes lines whose keys differ.
+func (s *Server) publishDistinct(ctx context.Context, lines []line) []result {
 	if s.keys == nil {
 		return failAll(lines, refuse(http.StatusBadRequest, "this node does not remember idempotency keys", "leave the key away"))
 	}

@@ -106,11 +106,7 @@ func unixTransport(path string) *http.Transport {
 // Ping publishes a text of 1 to 4,096 bytes of UTF-8; an empty one means the
 // node's default, "I'm alive". When it returns nil the ping is on disk.
 func (c *Client) Ping(ctx context.Context, text string) (Published, error) {
-	var body any = struct{}{}
-	if text != "" {
-		body = map[string]string{"text": text}
-	}
-	return call[Published](ctx, c, http.MethodPost, "/ping", body)
+	return c.Publish(ctx, Request{Text: text})
 }
 
 // ID returns the node's identity and addresses.
@@ -177,15 +173,23 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 
 // send makes one request. The caller closes the answer's body.
 func (c *Client) send(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
+	req, err := c.request(ctx, method, path, body)
+	if err != nil {
+		return nil, err
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	return c.do(req)
+}
+
+func (c *Client) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("making a request: %w", err)
 	}
 	req.Header.Set("User-Agent", "p2ping-client")
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	return c.do(req)
+	return req, nil
 }
 
 // do sends a request that is made up already.

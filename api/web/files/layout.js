@@ -25,7 +25,7 @@ export class Layout {
       let node = before.get(id);
       if (!node) {
         changed = true;
-        node = { id, vx: 0, vy: 0, ...start(i, id, edges, this.#byID) };
+        node = { id, vx: 0, vy: 0, ...start(i, ids, edges, this.#byID) };
       }
       this.#byID.set(id, node);
       return node;
@@ -84,14 +84,19 @@ function attract(a, b, heat) {
   b.vx -= dx * f; b.vy -= dy * f;
 }
 
-// start puts a new node on a sunflower's spiral, near a neighbour that has a
-// place, so that the picture unfolds the same way each time.
-function start(i, id, edges, placed) {
+// start puts a new node near a neighbour that has a place: those of the centre
+// evenly around it, others on a sunflower's spiral, so that the picture unfolds
+// the same way each time.
+function start(i, ids, edges, placed) {
   if (i === 0) return { x: 0, y: 0 };
-  const angle = i * 2.399963;
-  const edge = edges.find((e) => (e.from === id && placed.has(e.to)) || (e.to === id && placed.has(e.from)));
-  const at = edge ? placed.get(edge.from === id ? edge.to : edge.from) : { x: 0, y: 0 };
-  return { x: at.x + 90 * Math.cos(angle), y: at.y + 70 * Math.sin(angle) };
+  const edge = edges.find(({ from, to }) => (from === ids[i] && placed.has(to)) || (to === ids[i] && placed.has(from)));
+  const near = edge && (edge.from === ids[i] ? edge.to : edge.from);
+  if (near === ids[0]) {
+    const angle = Math.PI + (2 * Math.PI * (i - 1)) / (ids.length - 1) + 0.2;
+    return { x: length * Math.cos(angle), y: length * Math.sin(angle) };
+  }
+  const at = placed.get(near) ?? { x: 0, y: 0 };
+  return { x: at.x + 90 * Math.cos(i * 2.399963), y: at.y + 70 * Math.sin(i * 2.399963) };
 }
 
 // bounds returns the box around all nodes, with room for their labels.

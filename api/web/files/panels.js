@@ -122,7 +122,7 @@ export function peersTable({ palette, now }) {
       cell.className = p.on_topic ? "good" : "warn";
     } },
     { title: "RTT", number: true, value: (p) => p.rtt_ms || NaN, fill: (cell, p) => { cell.textContent = p.rtt_ms > 0 ? delay(p.rtt_ms) : "–"; } },
-    { title: "Link", value: (p) => [p.direction, p.transport, p.security].filter(Boolean).join(" · ") },
+    { title: "Link", value: (p) => [p.direction, p.transport, plain(p.security)].filter(Boolean).join(" · ") },
     { title: "For", number: true, value: (p) => now() - connected(p), fill: (cell, p) => { cell.textContent = span(now() - connected(p)); } },
     { title: "Found by", value: (p) => p.found ?? "", fill: stranger((p) => p.found || "–") },
     { title: "Agent", value: (p) => p.agent, fill: stranger((p) => p.agent || "–") },
@@ -134,6 +134,9 @@ export function peersTable({ palette, now }) {
     table.update(peers.map((p) => ({ ...p, key: p.peer_id })));
   };
 }
+
+// plain takes a protocol's slashes and version away: /tls/1.0.0 is tls.
+const plain = (protocol) => (protocol ?? "").replace(/^\//, "").replace(/\/.*$/, "");
 
 function addressCell(cell, p) {
   const address = p.addresses[0] ?? "";
@@ -209,6 +212,6 @@ export function verdict(sync) {
   const clocks = wrong > 0 ? `${plural(wrong, "peer's clock is", "peers' clocks are")} more than a minute off.` : "";
   if (sync.full) return { tone: "bad", words: "The disk is full: this node publishes nothing until there is room.", clocks, figure, label: "disk full" };
   if (all === 0) return { tone: "idle", words: "There is no peer to compare with yet.", clocks, figure: "–", label: "nobody to compare with" };
-  if (equal === all) return { tone: "good", words: `Yes: equal with ${all === 1 ? "the one peer" : `all ${count(all)} peers`} when last compared.`, clocks, figure, label: "peers in sync" };
+  if (equal === all) return { tone: "good", words: `Yes: equal with ${["the one peer", "both peers"][all - 1] ?? `all ${count(all)} peers`} when last compared.`, clocks, figure, label: "peers in sync" };
   return { tone: "warn", words: `Equal with ${count(equal)} of ${plural(all, "peer")} when last compared; the rest is being caught up.`, clocks, figure, label: "peers in sync" };
 }
