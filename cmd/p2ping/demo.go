@@ -12,8 +12,11 @@ import (
 	"sync"
 	"time"
 
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/multiformats/go-multiaddr"
 	"github.com/urfave/cli/v3"
+
+	"p2ping/node"
 )
 
 // maxDemo bounds the nodes of a demo: all are in one process.
@@ -208,15 +211,16 @@ func (d *demo) openOne(ctx context.Context, i int, bootstrap []string, talk io.W
 	return m, info.Addresses[0], nil
 }
 
-// settle waits until every node has a peer, but not for long: the demo is
-// nicer to look at when the first ping goes everywhere at once.
+// settle waits until every node exchanges pings with its peers, but not for
+// long: the demo is nicer to look at when the first ping goes everywhere at
+// once, instead of being caught up.
 func settle(ctx context.Context, members []*member) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for _, m := range members {
-		for !m.node.Readiness().Ready {
+		for !(m.node.Readiness().Ready && meshed(m.node.Peers())) {
 			select {
 			case <-ctx.Done():
 				return
@@ -224,6 +228,21 @@ func settle(ctx context.Context, members []*member) {
 			}
 		}
 	}
+}
+
+// meshed tells whether GossipSub has taken the peers into its mesh, as many as
+// it wants at least.
+func meshed(peers []node.PeerInfo) bool {
+	topic, mesh := 0, 0
+	for _, p := range peers {
+		if p.OnTopic {
+			topic++
+		}
+		if p.InMesh {
+			mesh++
+		}
+	}
+	return mesh >= min(topic, pubsub.GossipSubDlo)
 }
 
 // shower returns what shows the pings of node i: labelled by the node that

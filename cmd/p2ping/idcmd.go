@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -85,36 +86,31 @@ func (p *program) showDescription(d keys.Description, asJSON bool) error {
 }
 
 // describe tells a directory and a file from what is described itself.
-func (p *program) describe(what string) (keys.Description, error) {
-	if what == "-" {
-		data, err := keys.Read(p.stdin)
+func (p *program) describe(what string) (d keys.Description, err error) {
+	read := func(in io.Reader) error {
+		data, err := keys.Read(in)
 		if err != nil {
-			return keys.Description{}, err
+			return err
 		}
-		return keys.Describe(data)
+		d, err = keys.Describe(data)
+		return err
 	}
-	info, err := os.Stat(what)
-	if err != nil { // then it is no file
-		d, err := keys.Describe([]byte(what))
-		if err != nil {
-			return keys.Description{}, failed("give a data directory, a key file, a peer ID such as 12D3Koo..., or a multiaddr that ends in one",
-				fmt.Errorf("%q is no file, and no peer ID or address: %w", what, err))
-		}
-		return d, nil
-	}
-	if info.IsDir() {
+	info, missing := os.Stat(what)
+	switch {
+	case what == "-":
+		err = read(p.stdin)
+		return d, err
+	case missing == nil && info.IsDir():
 		return describeFile(filepath.Join(what, keys.FileName))
+	case missing == nil:
+		err = withFile(what, read)
+		return d, err
 	}
-	f, err := os.Open(what)
-	if err != nil {
-		return keys.Description{}, fmt.Errorf("reading a key: %w", err)
+	if d, err = keys.Describe([]byte(what)); err != nil {
+		err = failed("give a data directory, a key file, a peer ID such as 12D3Koo..., or a multiaddr that ends in one",
+			fmt.Errorf("%q is no file, and no peer ID or address: %w", what, err))
 	}
-	defer f.Close()
-	data, err := keys.Read(f)
-	if err != nil {
-		return keys.Description{}, err
-	}
-	return keys.Describe(data)
+	return d, err
 }
 
 // describeFile describes the key of a data directory, which is held to its

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 
@@ -71,12 +72,11 @@ func (p *program) keyNew(_ context.Context, cmd *cli.Command) error {
 }
 
 func (p *program) keyImport(_ context.Context, cmd *cli.Command) error {
-	in, err := p.openInput(cmd)
-	if err != nil {
+	var data []byte
+	err := p.withInput(cmd, func(in io.Reader) (err error) {
+		data, err = keys.Read(in)
 		return err
-	}
-	defer in.Close()
-	data, err := keys.Read(in)
+	})
 	if err != nil {
 		return err
 	}

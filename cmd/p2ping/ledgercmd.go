@@ -130,19 +130,18 @@ func explainLedger(dir string, err error) error {
 }
 
 func (p *program) importAction(ctx context.Context, cmd *cli.Command) error {
-	in, err := p.openInput(cmd)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	b, err := p.openBook(ctx, cmd)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	result, err := b.Import(ctx, in)
-	if err != nil {
+	var result client.Imported
+	err := p.withInput(cmd, func(in io.Reader) error {
+		b, err := p.openBook(ctx, cmd)
+		if err != nil {
+			return err
+		}
+		defer b.Close()
+		result, err = b.Import(ctx, in)
 		return explain(err)
+	})
+	if err != nil {
+		return err
 	}
 	if cmd.Bool("json") {
 		err = p.printJSON(result)
@@ -167,20 +166,25 @@ func refusedLines(n int, errs []client.LineError) error {
 	return fmt.Errorf("%d lines did not verify, the first being line %d: %s", n, errs[0].Line, errs[0].Detail)
 }
 
-// openInput opens the file that the only argument names, or stdin for -.
-func (p *program) openInput(cmd *cli.Command) (io.ReadCloser, error) {
+// withInput calls read with the file that the only argument names, or stdin
+// for -.
+func (p *program) withInput(cmd *cli.Command, read func(io.Reader) error) error {
 	if cmd.Args().Len() != 1 {
-		return nil, usage("- reads the standard input",
-			"%s takes one file, but was given %d arguments", cmd.FullName(), cmd.Args().Len())
+		return usage("- reads the standard input", "%s takes one file, but was given %d arguments", cmd.FullName(), cmd.Args().Len())
 	}
 	if cmd.Args().First() == "-" {
-		return io.NopCloser(p.stdin), nil
+		return read(p.stdin)
 	}
-	f, err := os.Open(cmd.Args().First())
+	return withFile(cmd.Args().First(), read)
+}
+
+// withFile calls read with an open file.
+func withFile(path string, read func(io.Reader) error) error {
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("opening the file: %w", err)
+		return fmt.Errorf("opening the file: %w", err)
 	}
-	return f, nil
+	return errors.Join(read(f), f.Close())
 }
 
 func (p *program) rebuildAction(_ context.Context, cmd *cli.Command) error {

@@ -60,6 +60,11 @@ func (s setting) variable() string { return envName(s.name) }
 // settingsTable lists every setting of a node. A setting exists in here or not
 // at all.
 func settingsTable() []setting {
+	return append(networkSettings(), ownSettings()...)
+}
+
+// networkSettings are about whom the node talks to, and where.
+func networkSettings() []setting {
 	return []setting{
 		{
 			name: "bootstrap", kind: list, tutorial: "PEERS",
@@ -99,20 +104,6 @@ func settingsTable() []setting {
 			set:   one(func(s *settings, v string) error { return setInt(&s.Shift, v) }),
 		},
 		{
-			name: "topic", byDefault: "p2ping",
-			usage: "share pings with the nodes on this topic, `NAME`",
-			set:   one(func(s *settings, v string) error { s.Topic = v; return checkTopic(v) }),
-		},
-		{
-			name:  "data-dir",
-			usage: "keep the identity and the pings in `DIR` (default: one for each P2P port under the user's state directory)",
-			set: one(func(s *settings, v string) (err error) {
-				s.DataDir, err = filepath.Abs(v)
-				return err
-			}),
-			derived: func(s settings) []string { return []string{s.DataDir} },
-		},
-		{
 			name: "announce", kind: list,
 			usage: "tell peers to dial `MULTIADDR` instead of what this node finds out; repeatable",
 			set:   func(s *settings, values []string) error { return setAddrs(&s.Announce, values) },
@@ -124,6 +115,26 @@ func settingsTable() []setting {
 				s.RequireBootstrap, err = parseBool(v)
 				return err
 			}),
+		},
+		{
+			name: "topic", byDefault: "p2ping",
+			usage: "share pings with the nodes on this topic, `NAME`",
+			set:   one(func(s *settings, v string) error { s.Topic = v; return checkTopic(v) }),
+		},
+	}
+}
+
+// ownSettings are about what the node keeps and says.
+func ownSettings() []setting {
+	return []setting{
+		{
+			name:  "data-dir",
+			usage: "keep the identity and the pings in `DIR` (default: one for each P2P port under the user's state directory)",
+			set: one(func(s *settings, v string) (err error) {
+				s.DataDir, err = filepath.Abs(v)
+				return err
+			}),
+			derived: func(s settings) []string { return []string{s.DataDir} },
 		},
 		{
 			name: "retention", byDefault: "168h",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -403,7 +404,7 @@ func cmdCurls(ts *testscript.TestScript, _ bool, args []string) {
 			text := fmt.Sprintf("curl %d of %d", i, n)
 			status, answer, err := request(c, "POST", args[1]+"/ping", text)
 			if err != nil || status != http.StatusOK && status != http.StatusCreated || !strings.Contains(answer, `"`+text+`"`) {
-				failures[i] = fmt.Errorf("%q: status %d, %v: %s", text, status, err, answer)
+				failures[i] = fmt.Errorf("%q: status %d: %s: %w", text, status, answer, cmp.Or(err, errors.New("not its own answer")))
 			}
 		})
 	}

@@ -33,12 +33,11 @@ func (p *program) verifyCommand() *cli.Command {
 		ArgsUsage: "FILE|-",
 		Flags:     []cli.Flag{jsonFlag()},
 		Action: func(_ context.Context, cmd *cli.Command) error {
-			in, err := p.openInput(cmd)
-			if err != nil {
+			var result verified
+			err := p.withInput(cmd, func(in io.Reader) (err error) {
+				result, err = verify(in)
 				return err
-			}
-			defer in.Close()
-			result, err := verify(in)
+			})
 			if err != nil {
 				return err
 			}
