@@ -178,13 +178,14 @@ func (p *program) withInput(cmd *cli.Command, read func(io.Reader) error) error 
 	return withFile(cmd.Args().First(), read)
 }
 
-// withFile calls read with an open file.
+// withFile calls read with an open file, of which it sees no Close: an HTTP
+// client would call that.
 func withFile(path string, read func(io.Reader) error) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("opening the file: %w", err)
 	}
-	return errors.Join(read(f), f.Close())
+	return errors.Join(read(struct{ io.Reader }{f}), f.Close())
 }
 
 func (p *program) rebuildAction(_ context.Context, cmd *cli.Command) error {
