@@ -47,17 +47,16 @@ func newPubsub(ctx context.Context, cfg roleConfig) (*role, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	n := &pubsubNode{host: h, cancel: cancel}
-	if err := n.join(ctx); err != nil {
+	if err := n.join(ctx, cfg.connect); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
 	n.work.Go(func() { n.read(ctx) })
-	if _, err := connect(ctx, h, cfg.connect); err != nil {
-		return nil, errors.Join(err, n.close())
-	}
 	return &role{handler: n.handler(), addr: addr, close: n.close}, nil
 }
 
-func (n *pubsubNode) join(ctx context.Context) error {
+// join connects first, as a mesh is made at once with the peers that are known
+// when a topic is joined, and else a second later.
+func (n *pubsubNode) join(ctx context.Context, neighbour string) error {
 	ps, err := pubsub.NewGossipSub(ctx, n.host,
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictSign),
 		pubsub.WithPeerOutboundQueueSize(pubsubOutbound),
@@ -65,6 +64,14 @@ func (n *pubsubNode) join(ctx context.Context) error {
 		pubsub.WithFloodPublish(true))
 	if err != nil {
 		return fmt.Errorf("starting GossipSub: %w", err)
+	}
+	if _, err := connect(ctx, n.host, neighbour); err != nil {
+		return err
+	}
+	for neighbour != "" && len(ps.ListPeers(pubsubTopic)) == 0 {
+		if err := sleep(ctx, 5*time.Millisecond); err != nil {
+			return err
+		}
 	}
 	if n.topic, err = ps.Join(pubsubTopic); err != nil {
 		return fmt.Errorf("joining the topic: %w", err)

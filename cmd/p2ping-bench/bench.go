@@ -81,7 +81,7 @@ func benchmark(ctx context.Context, o options, stdout, stderr io.Writer) (err er
 		return err
 	}
 	if b.profile != "" {
-		return b.profileAll(ctx)
+		return b.profileAll(ctx, stdout)
 	}
 	start := time.Now()
 	b.measureAll(ctx)
@@ -137,7 +137,12 @@ func (b *bench) build(ctx context.Context) error {
 	}
 	b.sayf("building p2ping")
 	b.p2ping = filepath.Join(b.dir, "p2ping")
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", b.p2ping, "p2ping/cmd/p2ping").CombinedOutput()
+	args, err := b.buildArgs(ctx)
+	if err != nil {
+		return err
+	}
+	args = append(append([]string{"build", "-o", b.p2ping}, args...), "p2ping/cmd/p2ping")
+	out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("building p2ping: %w: %s", err, strings.TrimSpace(string(out)))
 	}

@@ -84,7 +84,7 @@ func (a *author) signed(at time.Time) (*entry.Entry, error) {
 
 // fill appends the entries from number from to number to, in large commits and
 // without fsync.
-func (a *author) fill(ctx context.Context, path string, from, to int, make func(time.Time) (*entry.Entry, error)) (err error) {
+func (a *author) fill(ctx context.Context, path string, from, to int, one func(time.Time) (*entry.Entry, error)) (err error) {
 	l, err := ledger.Open(ledger.Config{Path: path, NoSync: true})
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (a *author) fill(ctx context.Context, path string, from, to int, make func(
 	for from < to {
 		var batch []*entry.Entry
 		for ; from < to && len(batch) < fillBatch; from++ {
-			e, err := make(a.at(from))
+			e, err := one(a.at(from))
 			if err != nil {
 				return err
 			}

@@ -62,7 +62,7 @@ type lineConfig struct {
 	kind    kind
 	counted bool   // through proxies that count bytes
 	ledger  string // a ledger that p2ping nodes begin with, "" for none
-	profile bool   // p2ping nodes that can be profiled
+	profile string // how the files begin that p2ping nodes write profiles to, "" for none
 }
 
 // startLine starts a line and waits until pings go through it. The caller stops
@@ -104,7 +104,11 @@ func (b *bench) startOne(ctx context.Context, cfg lineConfig, i int, connect str
 		if err != nil {
 			return nil, err
 		}
-		return b.startP2ping(ctx, p2pingConfig{dir: dir, bootstrap: connect, profile: cfg.profile})
+		one := p2pingConfig{dir: dir, bootstrap: connect}
+		if cfg.profile != "" {
+			one.profile = profileFile(cfg.profile, i)
+		}
+		return b.startP2ping(ctx, one)
 	case kindNodeJS:
 		return b.startNodeJS(ctx, connect)
 	default:

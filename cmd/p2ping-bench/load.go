@@ -107,7 +107,8 @@ func exchange(conn net.Conn, in *bufio.Reader, request []byte) (status int, err 
 	return readAnswer(in)
 }
 
-// readAnswer reads one answer with a Content-Length and returns its status.
+// readAnswer reads one answer, of known length or in chunks, and returns its
+// status.
 func readAnswer(in *bufio.Reader) (status int, err error) {
 	line, err := in.ReadSlice('\n')
 	if err != nil {
@@ -119,7 +120,7 @@ func readAnswer(in *bufio.Reader) (status int, err error) {
 	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
 		return 0, fmt.Errorf("not a status line: %q", line)
 	}
-	length := -1
+	length, chunked := -1, false
 	for {
 		line, err := in.ReadSlice('\n')
 		if err != nil {
@@ -130,17 +131,43 @@ func readAnswer(in *bufio.Reader) (status int, err error) {
 			break
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
-		if bytes.EqualFold(name, []byte("Content-Length")) {
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
 				return 0, fmt.Errorf("not a length: %q", value)
 			}
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			chunked = true
 		}
 	}
-	if length < 0 {
-		return 0, errors.New("an answer without Content-Length")
+	switch {
+	case chunked:
+		return status, skipChunks(in)
+	case length < 0:
+		return 0, errors.New("an answer of unknown length")
 	}
 	_, err = in.Discard(length)
 	return status, err
+}
+
+// skipChunks reads a body in chunks, without trailers.
+func skipChunks(in *bufio.Reader) error {
+	for {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		size, err := strconv.ParseUint(string(bytes.TrimSpace(line)), 16, 31)
+		if err != nil {
+			return fmt.Errorf("not the size of a chunk: %q", line)
+		}
+		if _, err := in.Discard(int(size) + len("\r\n")); err != nil {
+			return err
+		}
+		if size == 0 {
+			return nil
+		}
+	}
 }
 
 // pingRequest is the tutorial's request with a text of its own.

@@ -78,10 +78,13 @@ type options struct {
 	withNode bool   // measure the Node.js node
 	kubo     string // its binary, "" for none
 	profile  string // directory for profiles, "" for none
+
+	used    int           // entries in the ledger of the node whose memory is read in use
+	restful time.Duration // how long a process is left alone before its memory is read
 }
 
 func parseOptions(args []string, stderr io.Writer) (options, error) {
-	var o options
+	o := options{used: usedEntries, restful: restful}
 	var only string
 	sizes := "10000,100000,1000000"
 	flags := flag.NewFlagSet("p2ping-bench", flag.ContinueOnError)
@@ -97,7 +100,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.binary, "p2ping", "", "measure the p2ping at `PATH` instead of building this module's")
 	flags.BoolVar(&o.withNode, "with-node", false, "also measure the tutorial's Node.js node; installs express and ws from npm")
 	flags.StringVar(&o.kubo, "with-kubo", "", "also measure kubo, whose binary is at `PATH`")
-	flags.StringVar(&o.profile, "profile", "", "write CPU profiles of p2ping's nodes under load to `DIR`, and measure nothing")
+	flags.StringVar(&o.profile, "profile", "", "write CPU profiles of p2ping under load (http, bulk) to `DIR`, and measure nothing")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -113,6 +116,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	}
 	if only != "" {
 		o.only = strings.Split(only, ",")
+	}
+	if o.profile != "" && o.binary != "" {
+		return o, errors.New("-profile builds a p2ping of its own: leave -p2ping out")
 	}
 	for _, name := range o.only {
 		if !slices.Contains(measureNames(), name) {

@@ -16,7 +16,7 @@ import (
 const (
 	// bulkLines is how many pings are in one request, and bulkConns how many
 	// requests are under way.
-	bulkLines = 2000
+	bulkLines = 20_000
 	bulkConns = 4
 )
 

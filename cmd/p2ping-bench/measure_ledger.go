@@ -68,7 +68,7 @@ func (b *bench) startWith(ctx context.Context, s sample, n int, path string, idl
 	if _, err := syncOf(ctx, p); err != nil { // which makes it read every key
 		return err
 	}
-	m, err := p.rested(ctx)
+	m, err := b.rested(ctx, p)
 	s[sized("ledger/memory", n)] = m.resident - idle
 	return err
 }

@@ -35,7 +35,7 @@ func (b *bench) measureMemory(ctx context.Context) (sample, error) {
 			return nil, err
 		}
 	}
-	return s, b.used(ctx, s)
+	return s, b.inUse(ctx, s)
 }
 
 // startBare starts (e), with the transports that p2ping listens on.
@@ -58,23 +58,23 @@ func (b *bench) idle(ctx context.Context, s sample, name string, start func(cont
 		return err
 	}
 	defer p.stop()
-	m, err := p.rested(ctx)
+	m, err := b.rested(ctx, p)
 	s["memory/"+name], s["memory/"+name+" anon"] = m.resident, m.anonymous
 	return err
 }
 
 // rested is the memory of a process that has had nothing to do for a while.
-func (p *proc) rested(ctx context.Context) (memory, error) {
-	if err := sleep(ctx, restful); err != nil {
+func (b *bench) rested(ctx context.Context, p *proc) (memory, error) {
+	if err := sleep(ctx, b.restful); err != nil {
 		return memory{}, err
 	}
 	return p.memory()
 }
 
-// used is the middle node of a line that holds many entries, has passed on some
+// inUse is the middle node of a line that holds many entries, has passed on some
 // more, has listed the last of them and told its digest.
-func (b *bench) used(ctx context.Context, s sample) error {
-	ledger, err := b.ledgerOf(ctx, usedEntries)
+func (b *bench) inUse(ctx context.Context, s sample) error {
+	ledger, err := b.ledgerOf(ctx, b.used)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (b *bench) used(ctx context.Context, s sample) error {
 	if _, err := syncOf(ctx, l.middle()); err != nil {
 		return err
 	}
-	m, err := l.middle().rested(ctx)
+	m, err := b.rested(ctx, l.middle())
 	s["memory/p2ping used"], s["memory/p2ping used anon"] = m.resident, m.anonymous
 	return err
 }

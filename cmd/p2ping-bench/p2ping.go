@@ -20,16 +20,13 @@ type p2pingConfig struct {
 	bootstrap string // "" for none
 	http      string // address of the API, "" for any free port
 	all       bool   // all transports, where pings need TCP alone
-	profile   bool   // as a role of this program, which can be profiled
+	profile   string // file for a CPU profile, "" for none
 }
 
 // startP2ping starts a node and waits until its API answers and it has an
 // address. What it prints of pings is formatted and thrown away, as with
 // > /dev/null.
 func (b *bench) startP2ping(ctx context.Context, cfg p2pingConfig) (*proc, error) {
-	if cfg.profile {
-		return b.startRole(ctx, "node", "-dir", cfg.dir, "-connect", cfg.bootstrap)
-	}
 	p, err := b.spawnP2ping(cfg)
 	if err != nil {
 		return nil, err
@@ -57,7 +54,11 @@ func (b *bench) spawnP2ping(cfg p2pingConfig) (*proc, error) {
 	if cfg.bootstrap != "" {
 		args = append(args, "--bootstrap", cfg.bootstrap)
 	}
-	return start(command{name: "p2ping", path: b.p2ping, args: args, stdout: b.null})
+	c := command{name: "p2ping", path: b.p2ping, args: args, stdout: b.null}
+	if cfg.profile != "" {
+		c.env = []string{profileVariable + "=" + cfg.profile}
+	}
+	return start(c)
 }
 
 // findP2ping reads where the node's API is from its data directory, and its

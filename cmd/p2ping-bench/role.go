@@ -31,7 +31,6 @@ type roleConfig struct {
 	connect   string // multiaddr of the neighbour before it in the line, "" for none
 	api       string // address to serve HTTP on
 	transport string // "tcp", or "all" that p2ping listens on
-	dir       string // data directory
 }
 
 // role is a running baseline.
@@ -52,7 +51,6 @@ func roles() map[string]func(context.Context, roleConfig) (*role, error) {
 		"hello":  newHello,
 		"pubsub": newPubsub,
 		"relay":  newRelay,
-		"node":   newProfiled,
 	}
 }
 
@@ -68,7 +66,6 @@ func runRole(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	flags.StringVar(&cfg.connect, "connect", "", "")
 	flags.StringVar(&cfg.api, "api", "127.0.0.1:0", "")
 	flags.StringVar(&cfg.transport, "transport", "tcp", "")
-	flags.StringVar(&cfg.dir, "dir", "", "")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func rows() []row {
 		{measure: "memory", title: "idle RSS", unit: "MB", series: "memory/p2ping", base: "memory/node", against: nodeName, goal: atMost(0.5)},
 		{measure: "memory", title: "idle RSS", unit: "MB", series: "memory/p2ping", base: "memory/kubo", against: kuboName, goal: atMost(0.4)},
 		{measure: "memory", title: "  of it anonymous", unit: "MB", series: "memory/p2ping anon", base: "memory/bare anon", against: bareName},
-		{measure: "memory", title: fmt.Sprintf("RSS connected, used, %d entries", usedEntries), unit: "MB", series: "memory/p2ping used", base: "memory/bare", against: bareName, goal: atMost(2)},
+		{measure: "memory", title: fmt.Sprintf("RSS connected, used, %s entries", grouped(usedEntries)), unit: "MB", series: "memory/p2ping used", base: "memory/bare", against: bareName, goal: atMost(2)},
 		{measure: "memory", title: "  of it anonymous", unit: "MB", series: "memory/p2ping used anon", base: "memory/bare anon", against: bareName},
 
 		{measure: "start", title: "start to API ready, empty ledger", unit: "ms", series: "start/p2ping", base: "start/bare", against: bareName, goal: atMost(1.5)},
@@ -100,7 +100,7 @@ func rows() []row {
 func sizedRows(sizes []int) []row {
 	var out []row
 	for i, n := range sizes {
-		at := fmt.Sprintf(", %d entries", n)
+		at := ", " + grouped(int64(n)) + " entries"
 		key := func(s string) string { return sized(s, n) }
 		first := func(s string) string {
 			if i == 0 {
@@ -108,7 +108,7 @@ func sizedRows(sizes []int) []row {
 			}
 			return sized(s, sizes[0])
 		}
-		smallest := fmt.Sprintf("at %d", sizes[0])
+		smallest := "at " + grouped(int64(sizes[0]))
 		var memoryGoal, startGoal goal
 		if n == 1_000_000 {
 			memoryGoal, startGoal = atMost(128*1.048576), atMost(3000)
@@ -134,7 +134,7 @@ func catchUpRows(sizes []int) []row {
 	var out []row
 	for _, n := range sizes {
 		for _, g := range gaps(n) {
-			title := fmt.Sprintf("catch-up, %d entries, %s", n, g)
+			title := fmt.Sprintf("catch-up, %s entries, %s", grouped(int64(n)), g)
 			var bytesGoal, roundsGoal, rateGoal goal
 			switch {
 			case g.missing == 0:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"strconv"
@@ -77,8 +78,11 @@ func (b *bench) report(took time.Duration) report {
 
 func (b *bench) result(row row) result {
 	out := result{
-		Measure: row.measure, Title: row.title, Unit: row.unit, Series: row.series, Against: row.against,
+		Measure: row.measure, Title: row.title, Unit: row.unit, Series: row.series,
 		Goal: row.goal.String(), Stretch: row.stretch,
+	}
+	if row.base != "" {
+		out.Against = row.against
 	}
 	values := b.samples[row.series]
 	if len(values) == 0 {
@@ -163,7 +167,7 @@ func spread(s summary) string {
 func figure(v float64) string {
 	switch {
 	case v == float64(int64(v)) || v >= 1000:
-		return grouped(int64(v + 0.5))
+		return grouped(int64(math.Round(v)))
 	case v >= 100:
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	case v >= 10:
