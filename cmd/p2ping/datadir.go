@@ -16,8 +16,8 @@ const (
 	ledgerFile = "ledger.db"
 )
 
-// openDataDir opens a data directory, which it makes when it is missing. What
-// others have a way into is closed to them.
+// openDataDir opens a data directory, which it makes, closed to others, when it
+// is missing.
 func openDataDir(path string) (*os.Root, error) {
 	if err := os.MkdirAll(path, dirMode); err != nil {
 		return nil, fmt.Errorf("making the data directory: %w", err)

@@ -165,7 +165,7 @@ func (d *demo) run(ctx context.Context, p *program) (err error) {
 			}
 		})
 	}
-	settle(inner, members)
+	settle(inner, members, degrees(edges(d.topology, d.nodes)))
 	d.banner(talk, members)
 	running.Wait()
 	return failureOf(ctx, inner)
@@ -211,16 +211,16 @@ func (d *demo) openOne(ctx context.Context, i int, bootstrap []string, talk io.W
 	return m, info.Addresses[0], nil
 }
 
-// settle waits until every node exchanges pings with its peers, but not for
-// long: the demo is nicer to look at when the first ping goes everywhere at
-// once, instead of being caught up.
-func settle(ctx context.Context, members []*member) {
+// settle waits until every node exchanges pings with as many peers as it has
+// in the topology, but not for long: the demo is nicer to look at when the
+// first ping goes everywhere at once, instead of being caught up.
+func settle(ctx context.Context, members []*member, degrees []int) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for _, m := range members {
-		for !(m.node.Readiness().Ready && meshed(m.node.Peers())) {
+	for i, m := range members {
+		for !meshed(m.node.Peers(), degrees[i]) {
 			select {
 			case <-ctx.Done():
 				return
@@ -230,9 +230,21 @@ func settle(ctx context.Context, members []*member) {
 	}
 }
 
-// meshed tells whether GossipSub has taken the peers into its mesh, as many as
-// it wants at least.
-func meshed(peers []node.PeerInfo) bool {
+// degrees counts each node's neighbours.
+func degrees(edges [][]int) []int {
+	counts := make([]int, len(edges))
+	for i, known := range edges {
+		for _, j := range known {
+			counts[i]++
+			counts[j]++
+		}
+	}
+	return counts
+}
+
+// meshed tells whether that many peers are there, and GossipSub has taken them
+// into its mesh, as many as it wants at least.
+func meshed(peers []node.PeerInfo, degree int) bool {
 	topic, mesh := 0, 0
 	for _, p := range peers {
 		if p.OnTopic {
@@ -242,7 +254,7 @@ func meshed(peers []node.PeerInfo) bool {
 			mesh++
 		}
 	}
-	return mesh >= min(topic, pubsub.GossipSubDlo)
+	return topic >= degree && mesh >= min(topic, pubsub.GossipSubDlo)
 }
 
 // shower returns what shows the pings of node i: labelled by the node that

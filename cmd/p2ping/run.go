@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/urfave/cli/v3"
+
+	"p2ping/node"
 )
 
 const (
@@ -78,7 +81,7 @@ func (m *member) run(parent context.Context, show func(shownPing) error, started
 	defer cancel(nil)
 	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(ctx))
 	showCtx, stopShow := context.WithCancel(context.WithoutCancel(ctx))
-	var node, shown, serving sync.WaitGroup
+	var working, shown, serving sync.WaitGroup
 	part := func(group *sync.WaitGroup, run func() error) {
 		group.Go(func() {
 			if err := run(); err != nil {
@@ -86,11 +89,11 @@ func (m *member) run(parent context.Context, show func(shownPing) error, started
 			}
 		})
 	}
-	part(&node, func() error { return m.node.Run(nodeCtx) })
+	part(&working, func() error { return m.node.Run(nodeCtx) })
 	part(&shown, func() error { return follow(showCtx, m.ledger, m.start, show) })
 	part(&serving, func() error { return m.server.Serve(ctx, m.listener) })
 	if m.settings.RequireBootstrap {
-		part(&serving, func() error { return m.requireBootstrap(ctx) })
+		part(&serving, func() error { return requireBootstrap(ctx, m.node.Readiness) })
 	}
 	started()
 	<-ctx.Done()
@@ -99,7 +102,7 @@ func (m *member) run(parent context.Context, show func(shownPing) error, started
 		defer stopNode()
 		serving.Wait() // no more pings from here
 		stopNode()
-		node.Wait() // nor from peers
+		working.Wait() // nor from peers
 		stopShow()
 		shown.Wait() // and all are shown
 		return m.close()
@@ -127,13 +130,13 @@ func within(patience time.Duration, f func() error) error {
 }
 
 // requireBootstrap fails when no peer of the topic is reached in time.
-func (m *member) requireBootstrap(ctx context.Context) error {
+func requireBootstrap(ctx context.Context, readiness func() node.Readiness) error {
 	const often = 250 * time.Millisecond
 	deadline := time.After(bootstrapPatience)
 	tick := time.NewTicker(often)
 	defer tick.Stop()
 	for {
-		ready := m.node.Readiness()
+		ready := readiness()
 		if ready.Ready {
 			return nil
 		}
@@ -143,7 +146,7 @@ func (m *member) requireBootstrap(ctx context.Context) error {
 		case <-tick.C:
 		case <-deadline:
 			return failed("start it first, or leave --require-bootstrap out and this node will wait for it",
-				fmt.Errorf("no bootstrap peer in %v: %v", bootstrapPatience, ready.Reasons))
+				fmt.Errorf("no bootstrap peer in %v: %s", bootstrapPatience, strings.Join(ready.Reasons, "; ")))
 		}
 	}
 }

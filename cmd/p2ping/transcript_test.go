@@ -22,12 +22,27 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 )
 
 // TestMain lets transcripts run the real main, as processes of its own, by
 // the name p2ping.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"p2ping": main})
+	testscript.Main(leakFree{m}, map[string]func(){"p2ping": main})
+}
+
+// leakFree fails tests that leave goroutines behind.
+type leakFree struct{ m *testing.M }
+
+func (l leakFree) Run() int {
+	code := l.m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return code
 }
 
 // patience is how long a transcript waits for what must come. It is no
