@@ -1,0 +1,136 @@
+// Real p2ping processes for the tests, on loopback and free ports.
+
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+export const root = path.resolve(import.meta.dirname, "../..");
+
+// until waits for look() to be truthy and returns what it gave. It fails after
+// so many milliseconds, with what it saw last.
+export async function until(what, look, patience = 15_000) {
+  const deadline = Date.now() + patience;
+  let last;
+  for (;;) {
+    try {
+      last = await look();
+      if (last) return last;
+    } catch (err) {
+      last = err;
+    }
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${patience} ms; last seen: ${last instanceof Error ? last.message : JSON.stringify(last)}`);
+    await new Promise((done) => { setTimeout(done, 25); });
+  }
+}
+
+let binary = process.env.P2PING_BIN ?? "";
+const scratch = mkdtempSync(path.join(tmpdir(), "p2ping-page-"));
+const running = new Set();
+
+function program() {
+  if (!binary) {
+    binary = path.join(scratch, "p2ping");
+    execFileSync("go", ["build", "-o", binary, "./cmd/p2ping"], { cwd: root, stdio: "inherit" });
+  }
+  return binary;
+}
+
+// has tells whether the program knows a flag of run.
+export const has = (flag) => execFileSync(program(), ["run", "--help"], { encoding: "utf8" }).includes(`${flag} `);
+
+// Node is one process with a data directory of its own.
+export class Node {
+  constructor(name, ...flags) {
+    this.name = name;
+    this.flags = flags;
+    this.dir = path.join(scratch, `${name}-${Math.random().toString(36).slice(2)}`);
+    this.http = 0;
+    this.listen = "/ip4/127.0.0.1/tcp/0";
+    this.token = "";
+  }
+
+  // start starts it, again on the ports it had before, and waits until it answers.
+  async start() {
+    rmSync(path.join(this.dir, "api"), { force: true });
+    const args = ["run", "--http-port", this.http, "--p2p-port", 0, "--listen", this.listen, "--data-dir", this.dir, ...this.flags];
+    const env = { PATH: process.env.PATH, HOME: scratch };
+    this.process = spawn(program(), args.map(String), { env, stdio: ["ignore", "ignore", "pipe"] });
+    this.log = "";
+    this.process.stderr.on("data", (b) => { this.log = (this.log + b).slice(-20_000); });
+    this.ended = new Promise((done) => { this.process.on("exit", done); });
+    running.add(this);
+    try {
+      await until(`${this.name} starts`, async () => {
+        if (this.process.exitCode !== null) throw new Error(`it ended with ${this.process.exitCode}`);
+        const file = path.join(this.dir, "api");
+        if (!existsSync(file)) return false;
+        this.url = readFileSync(file, "utf8").trim();
+        return (await fetch(`${this.url}/livez`)).ok;
+      });
+    } catch (err) {
+      throw new Error(`${err.message}\n${this.log}`);
+    }
+    this.http = Number(new URL(this.url).port);
+    const id = await this.get("/id");
+    this.id = id.peer_id;
+    this.address = id.addresses.find((a) => a.includes("/tcp/") && !a.includes("/ws"));
+    this.listen = this.address.replace(/\/p2p\/.*/, "");
+    return this;
+  }
+
+  async stop(signal = "SIGTERM") {
+    if (!running.delete(this)) return;
+    this.process.kill(signal);
+    await this.ended;
+  }
+
+  async get(at) {
+    const headers = this.token ? { Authorization: `Bearer ${this.token}` } : {};
+    const answer = await fetch(this.url + at, { headers });
+    if (!answer.ok) throw new Error(`GET ${at} at ${this.name}: ${answer.status} ${await answer.text()}`);
+    return answer.json();
+  }
+
+  // curl publishes as the tutorial does.
+  curl(text) {
+    const args = ["-sS", "--fail-with-body", "--get", `${this.url}/ping`];
+    if (text !== undefined) args.push("--data-urlencode", `text=${text}`);
+    return JSON.parse(execFileSync("curl", args, { encoding: "utf8" }));
+  }
+
+  // publish posts any text.
+  async publish(text) {
+    const answer = await fetch(`${this.url}/ping`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ text }) });
+    if (!answer.ok) throw new Error(`POST /ping at ${this.name}: ${answer.status} ${await answer.text()}`);
+    return answer.json();
+  }
+
+  // publishMany posts many texts in one request.
+  publishMany(texts) {
+    const body = texts.map((text) => JSON.stringify({ text }) + "\n").join("");
+    const args = ["-sS", "--fail-with-body", "-H", "Content-Type: application/x-ndjson", "--data-binary", "@-", `${this.url}/pings`];
+    execFileSync("curl", args, { input: body, stdio: ["pipe", "ignore", "inherit"] });
+  }
+
+  // met waits until so many peers are on the topic.
+  met(n) {
+    return until(`${this.name} meets ${n} on the topic`, async () => (await this.get("/peers")).peers.filter((p) => p.on_topic).length >= n);
+  }
+}
+
+// line starts n nodes, each knowing the one before.
+export async function line(n) {
+  const nodes = [];
+  for (let i = 0; i < n; i++) {
+    const flags = i > 0 ? ["--bootstrap", nodes[i - 1].address] : [];
+    nodes.push(await new Node(`node${i + 1}`, ...flags).start());
+  }
+  for (const [i, node] of nodes.entries()) await node.met(i > 0 && i < n - 1 ? 2 : 1);
+  return nodes;
+}
+
+export async function stopAll() {
+  await Promise.all([...running].map((node) => node.stop()));
+  rmSync(scratch, { recursive: true, force: true });
+}

@@ -1,0 +1,275 @@
+// The page's modules that need no browser.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+
+const load = (name) => import(pathToFileURL(path.resolve(import.meta.dirname, "../../api/web/files", name)));
+const { Parser, backoff } = await load("sse.js");
+const { Log, windowOf } = await load("log.js");
+const { Stats, Recent, ceiling } = await load("stats.js");
+const { Layout, most } = await load("layout.js");
+const { sortBy } = await load("table.js");
+const { graph } = await load("network.js");
+const { Palette, cells, colours, hash } = await load("author.js");
+const { verdict } = await load("panels.js");
+const format = await load("format.js");
+
+test("the event parser", async (t) => {
+  const cases = [
+    ["one event", ["event: ping\nid: 3\ndata: {}\n\n"], [{ type: "ping", data: "{}", id: "3" }]],
+    ["CRLF, and a byte order mark", ["\uFEFFdata: a\r\nid: 1\r\n\r\n"], [{ type: "message", data: "a", id: "1" }]],
+    ["CR alone", ["data: a\r\rdata: b\r\r "], [{ type: "message", data: "a", id: "" }, { type: "message", data: "b", id: "" }]],
+    ["several lines of data", ["data: a\ndata:b\ndata\n\n"], [{ type: "message", data: "a\nb\n", id: "" }]],
+    ["only one space is cut", ["data:  a\n\n"], [{ type: "message", data: " a", id: "" }]],
+    ["a comment is nothing", [": heartbeat\n\n"], []],
+    ["no data, no event; the type does not stay", ["event: x\n\ndata: a\n\n"], [{ type: "message", data: "a", id: "" }]],
+    ["the id stays", ["id: 7\ndata: a\n\ndata: b\n\n"], [{ type: "message", data: "a", id: "7" }, { type: "message", data: "b", id: "7" }]],
+    ["an id with NUL is none", ["id: 1\0\ndata: a\n\n"], [{ type: "message", data: "a", id: "" }]],
+    ["unknown fields are skipped", ["foo: bar\nretry: 5\ndata: a\n\n"], [{ type: "message", data: "a", id: "" }]],
+    ["an unfinished event is not one", ["data: a\n"], []],
+    ["line separators of Unicode end no line", ["data: a\u2028b\n\n"], [{ type: "message", data: "a\u2028b", id: "" }]],
+  ];
+  for (const [name, pieces, want] of cases) {
+    await t.test(name, () => {
+      const parser = new Parser();
+      assert.deepEqual(pieces.flatMap((p) => parser.push(p)), want);
+    });
+    await t.test(`${name}, character by character`, () => {
+      const parser = new Parser();
+      assert.deepEqual([...pieces.join("")].flatMap((c) => parser.push(c)), want);
+    });
+  }
+  await t.test("a comment with an id moves the place to resume at", () => {
+    const parser = new Parser();
+    assert.deepEqual(parser.push(":\nid: 41.0\n\n"), []);
+    assert.equal(parser.lastID, "41.0");
+  });
+  await t.test("a line without end is refused", () => {
+    const parser = new Parser();
+    assert.throws(() => { for (let i = 0; i < 40; i++) parser.push("x".repeat(1 << 16)); }, /too long/);
+  });
+  await t.test("an event without end is refused", () => {
+    const parser = new Parser();
+    assert.throws(() => { for (let i = 0; i < 40; i++) parser.push(`data: ${"x".repeat(1 << 16)}\n`); }, /too long/);
+  });
+});
+
+test("the wait between tries is bounded both ways", () => {
+  for (const n of [0, 1, 5, 50, 5000]) {
+    for (const r of [0, 0.5, 0.999]) {
+      const wait = backoff(n, () => r);
+      assert.ok(wait >= 250 && wait <= 10_000, `${n} ${r}: ${wait}`);
+    }
+  }
+  assert.ok(backoff(4, () => 0) >= backoff(0, () => 0.999));
+});
+
+const ping = (id, text = "text", author = "author") => ({ id: String(id), text, author, via: "gossip" });
+
+test("the log of pings", async (t) => {
+  await t.test("takes each ping once", () => {
+    const log = new Log();
+    assert.equal(log.append([ping(1), ping(2), ping(1)]).added.length, 2);
+    assert.equal(log.append([ping(2), ping(3)]).added.length, 1);
+    assert.equal(log.prepend([ping(0), ping(1)]), 1);
+    assert.deepEqual(log.view.map((p) => p.id), ["0", "1", "2", "3"]);
+  });
+  await t.test("filters by every word, whatever the case, width or form", () => {
+    const log = new Log();
+    log.append([ping(1, "Deploy DONE"), ping(2, "ｄｅｐｌｏｙ failed"), ping(3, "other", "deployer")]);
+    log.filter("deploy");
+    assert.deepEqual(log.view.map((p) => p.id), ["1", "2", "3"]);
+    log.filter(" deploy  done ");
+    assert.deepEqual(log.view.map((p) => p.id), ["1"]);
+    log.append([ping(4, "done: deploy"), ping(5)]);
+    assert.deepEqual(log.view.map((p) => p.id), ["1", "4"]);
+    log.filter("");
+    assert.equal(log.view.length, 5);
+  });
+  await t.test("waits while paused", () => {
+    const log = new Log();
+    log.append([ping(1)]);
+    log.pause(true);
+    log.append([ping(2), ping(3)]);
+    assert.deepEqual([log.view.length, log.waiting], [1, 2]);
+    log.pause(false);
+    assert.deepEqual([log.view.length, log.waiting], [3, 0]);
+  });
+  await t.test("lets go of the oldest, and takes them again", () => {
+    const log = new Log(100);
+    log.append(Array.from({ length: 95 }, (_, i) => ping(i)));
+    const { dropped } = log.append(Array.from({ length: 10 }, (_, i) => ping(95 + i)));
+    assert.equal(dropped, 15);
+    assert.deepEqual([log.items.length, log.view.length, log.view[0].id, log.trimmed], [90, 90, "15", true]);
+    assert.equal(log.oldest.id, "15");
+    assert.equal(log.prepend(Array.from({ length: 15 }, (_, i) => ping(i))), 10, "no more than there is room");
+    assert.deepEqual([log.view[0].id, log.full], ["5", true]);
+    assert.equal(log.has("4"), false);
+  });
+  await t.test("lets go within the filter", () => {
+    const log = new Log(10);
+    log.filter("odd");
+    log.append(Array.from({ length: 30 }, (_, i) => ping(i, i % 2 ? "odd" : "even")));
+    assert.equal(log.items.length, 9);
+    assert.ok(log.view.every((p) => log.has(p.id)));
+  });
+  await t.test("a gap is no ping", () => {
+    const log = new Log();
+    log.append([{ gap: "gap", id: "gap-1" }, ping(1)]);
+    assert.equal(log.oldest.id, "1");
+    log.filter("gap");
+    assert.equal(log.view.length, 0);
+  });
+});
+
+test("the window of the list", () => {
+  assert.deepEqual(windowOf(0, 100, 10, 0), { first: 0, end: 0 });
+  assert.deepEqual(windowOf(0, 100, 10, 5, 2), { first: 0, end: 5 });
+  assert.deepEqual(windowOf(1000, 100, 10, 1000, 2), { first: 98, end: 112 });
+  assert.deepEqual(windowOf(99_999, 100, 10, 20, 2), { first: 17, end: 20 }, "beyond the end");
+  assert.deepEqual(windowOf(0, 100, 0, 20), { first: 0, end: 0 }, "before it is measured");
+  for (let i = 0; i < 1000; i++) {
+    const [top, count] = [Math.random() * 1e5, Math.floor(Math.random() * 3000)];
+    const { first, end } = windowOf(top, 400, 50, count);
+    assert.ok(first >= 0 && first <= end && end <= count && end - first <= 30);
+  }
+});
+
+test("figures of the last hour", () => {
+  const stats = new Stats();
+  const now = 1_700_000_000_000;
+  for (let i = 1; i <= 100; i++) stats.add(now, i);
+  stats.add(now - 59 * 60_000, NaN);
+  stats.add(now - 61 * 60_000, 5);
+  stats.add(NaN, 5);
+  const series = stats.series(now);
+  assert.equal(series.length, 60);
+  assert.deepEqual([series[59].count, series[0].count], [100, 1]);
+  assert.ok(Math.abs(series[59].p50 - 50) < 8, `p50 ${series[59].p50}`);
+  assert.ok(Math.abs(series[59].p99 - 99) < 15, `p99 ${series[59].p99}`);
+  assert.ok(Number.isNaN(series[0].p50));
+  assert.equal(series.reduce((n, m) => n + m.count, 0), 101);
+  for (let m = 0; m < 10_000; m++) stats.add(now + m * 60_000, 1); // must stay bounded
+  assert.equal(stats.series(now + 9999 * 60_000).reduce((n, m) => n + m.count, 0), 60);
+});
+
+test("what happened in the last minute", () => {
+  const recent = new Recent();
+  recent.add(1_000_000);
+  recent.add(1_059_000, 3);
+  assert.equal(recent.count(1_059_500), 4);
+  assert.equal(recent.count(1_061_000), 3);
+  assert.equal(recent.count(1_200_000), 0);
+});
+
+test("the top of an axis", () => {
+  for (const [n, want] of [[0, 1], [1, 1], [1.1, 2], [3, 5], [7, 10], [10, 10], [101, 200], [NaN, 1]]) assert.equal(ceiling(n), want);
+});
+
+test("the layout", async (t) => {
+  const star = (n) => Array.from({ length: n - 1 }, (_, i) => ({ from: "n0", to: `n${i + 1}` }));
+  const ids = (n) => Array.from({ length: n }, (_, i) => `n${i}`);
+  for (const n of [1, 2, 3, 10, 60]) {
+    await t.test(`${n} nodes come to rest apart from each other`, () => {
+      const layout = new Layout();
+      layout.set(ids(n), star(n));
+      let steps = 0;
+      while (layout.step()) assert.ok(++steps < 1000);
+      assert.deepEqual([layout.nodes[0].x, layout.nodes[0].y], [0, 0]);
+      for (const a of layout.nodes) {
+        assert.ok(Math.hypot(a.x, a.y) < 3000);
+        for (const b of layout.nodes) if (a !== b) assert.ok(Math.hypot(a.x - b.x, a.y - b.y) > 20, `${a.id} ${b.id}`);
+      }
+    });
+  }
+  await t.test("nodes keep their places, and go", () => {
+    const layout = new Layout();
+    layout.set(ids(3), star(3));
+    while (layout.step());
+    const { x, y } = layout.get("n1");
+    layout.set(["n0", "n1"], star(2));
+    assert.deepEqual([layout.get("n1").x, layout.get("n1").y], [x, y]);
+    assert.equal(layout.get("n2"), undefined);
+  });
+  await t.test("edges to nowhere and to oneself are left out, and so are too many nodes", () => {
+    const layout = new Layout();
+    layout.set(ids(most + 50), [{ from: "n0", to: "none" }, { from: "n0", to: "n0" }]);
+    assert.equal(layout.nodes.length, most);
+    layout.step();
+    assert.ok(layout.nodes.every((n) => Number.isFinite(n.x)));
+  });
+});
+
+test("the graph", () => {
+  const peers = [{ peer_id: "b", on_topic: true, in_mesh: true, rtt_ms: 3 }, { peer_id: "c", on_topic: false, in_mesh: false, rtt_ms: 0 }];
+  const map = {
+    complete: true,
+    nodes: [{ peer_id: "a" }, { peer_id: "b" }, { peer_id: "d", agent: "x" }],
+    edges: [
+      { from: "b", to: "a", in_mesh: false, claimed_by: ["from"] }, // this node knows better
+      { from: "d", to: "b", in_mesh: true, claimed_by: ["from"] },
+      { from: "d", to: "nobody", in_mesh: true, claimed_by: ["from"] },
+      { from: "d", to: "d", claimed_by: [] },
+    ],
+  };
+  const { nodes, edges } = graph("a", peers, map);
+  assert.deepEqual([...nodes.values()].map((n) => `${n.id} ${n.kind}`), ["a self", "b peer", "c peer", "d far"]);
+  assert.deepEqual(edges.map((e) => [e.key, e.mesh, e.claimed]), [["a b", true, 0], ["a c", false, 0], ["b d", true, 1]]);
+  assert.equal(graph("", peers, null).nodes.size, 0);
+});
+
+test("sorting rows", () => {
+  const rows = [{ key: "b", v: 10 }, { key: "a", v: 2 }, { key: "c", v: NaN }, { key: "d", v: 2 }];
+  const keys = (down) => sortBy(rows, (r) => r.v, down).map((r) => r.key).join("");
+  assert.equal(keys(false), "adbc");
+  assert.equal(keys(true), "badc", "nothing comes last both ways");
+  assert.equal(sortBy([{ key: "1", v: "p10" }, { key: "2", v: "p9" }, { key: "3", v: "" }], (r) => r.v, false).map((r) => r.key).join(""), "213");
+});
+
+test("colours and identicons", () => {
+  const palette = new Palette();
+  const ids = Array.from({ length: colours }, (_, i) => `12D3KooW${i}`);
+  assert.equal(new Set(ids.map((id) => palette.colour(id))).size, colours, "a dozen of peers share none");
+  for (const id of ids) assert.equal(palette.colour(id), palette.colour(id));
+  for (let i = 0; i < 10_000; i++) assert.ok(palette.colour(`made up ${i}`) < colours);
+  assert.notEqual(hash("a"), hash("b"));
+  assert.equal(cells("12D3KooWA"), cells("12D3KooWA"));
+  const pictures = new Set(Array.from({ length: 500 }, (_, i) => cells(`12D3KooW${i}`)));
+  assert.ok(pictures.size > 480, `${pictures.size} pictures of 500`);
+  for (const path of pictures) assert.match(path, /^(M[0-4] [0-4]h1v1h-1z)+$/);
+});
+
+test("how things are written", () => {
+  assert.equal(format.short("12D3KooWAbcdefgh"), "Abcdefgh");
+  assert.equal(format.plural(1, "peer"), "1 peer");
+  assert.equal(format.plural(1234, "entry", "entries"), "1,234 entries");
+  for (const [ms, want] of [[0.4, "0.40 ms"], [4.44, "4.4 ms"], [44.4, "44 ms"], [-3, "−3.0 ms"], [1500, "1.5 s"], [42_000, "42 s"], [90_000, "1 min 30 s"]]) assert.equal(format.delay(ms), want);
+  for (const [ms, want] of [[-5, "0 s"], [59_000, "59 s"], [60_000, "1 min"], [3_600_000, "1 h 0 min"], [90_000_000, "1 day 1 h"]]) assert.equal(format.span(ms), want);
+  assert.equal(format.bytes(1536), "1.5 KiB");
+  assert.equal(format.instant("2026-01-02T03:04:05.000250Z") - format.instant("2026-01-02T03:04:05.000000Z"), 0.25);
+  assert.ok(Number.isNaN(format.instant("0001-01-01T00:00:00.000000Z")));
+  assert.ok(Number.isNaN(format.instant(undefined)));
+  for (const text of ["a", "🎉", "مرحبا", "!", "a\u200b"]) assert.ok(format.visible(text), text);
+  for (const text of ["", " ", "\u200b\u200d\u2060", "\u202e", "\u3164", "\n\t"]) assert.ok(!format.visible(text), JSON.stringify(text));
+  assert.equal(format.clip("abcdef", 3), "abc…");
+  assert.equal(format.clip("ab🎉cd", 3), "ab…", "no half of a character");
+});
+
+test("the verdict on being in sync", () => {
+  const peer = (agreed, skew = 0, error = "") => ({ agreed, skew_ms: skew, error });
+  const cases = [
+    [{ peers: [] }, "idle", "–"],
+    [{ peers: [peer(true), peer(true)] }, "good", "2/2"],
+    [{ peers: [peer(true), peer(false)] }, "warn", "1/2"],
+    [{ peers: [peer(true, 0, "cut off")] }, "warn", "0/1"],
+    [{ peers: [peer(true)], full: true }, "bad", "1/1"],
+  ];
+  for (const [sync, tone, figure] of cases) {
+    const v = verdict(sync);
+    assert.deepEqual([v.tone, v.figure], [tone, figure]);
+  }
+  assert.equal(verdict({ peers: [peer(true, 59_000)] }).clocks, "");
+  assert.match(verdict({ peers: [peer(true, -61_000)] }).clocks, /1 peer's clock is more than a minute off/);
+});
