@@ -270,12 +270,15 @@ const (
 	minMoved = 64
 )
 
-// goOn decides, after a session of ours, whether the next follows at once:
+// goOn decides, after a session of ours, whether and when the next follows:
 // because there is more, or to see by fingerprint that now all is equal.
-func (b *book) goOn(p peer.ID, now time.Time, o outcome, r result) bool {
+func (b *book) goOn(p peer.ID, now time.Time, o outcome, r result) (at time.Time, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	pg := b.page(p, now)
+	if r == resultBusy {
+		return pg.until, pg.streak > 0
+	}
 	verified := pg.verify
 	pg.verify = false
 	if r == resultEqual {
@@ -290,11 +293,11 @@ func (b *book) goOn(p peer.ID, now time.Time, o outcome, r result) bool {
 	switch {
 	case !o.compared || o.moved() == 0 || pg.until.After(now) || pg.streak == maxStreak:
 	case o.left && o.moved() >= minMoved:
-		return true
+		return now, true
 	case !o.left && !verified:
 		pg.verify, pg.sent = true, o.sent
-		return true
+		return now, true
 	}
 	pg.streak = 0
-	return false
+	return now, false
 }

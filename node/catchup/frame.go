@@ -110,8 +110,8 @@ const (
 	flagLater = 1 << 1 // end
 )
 
-func (h hello) append(b []byte) []byte {
-	b = append(b, h.topic[:]...)
+func (h hello) encode() []byte {
+	b := append(make([]byte, 0, 64), h.topic[:]...)
 	b = binary.AppendUvarint(b, uint64(h.clock))
 	b = binary.AppendUvarint(b, uint64(h.floor))
 	b = append(b, flag(h.takes, flagTakes))
@@ -139,8 +139,8 @@ type welcome struct {
 	equal bool // nothing differs, and nothing follows
 }
 
-func (w welcome) append(b []byte, h hello) []byte {
-	b = binary.AppendVarint(b, w.clock-h.clock)
+func (w welcome) encode(h hello) []byte {
+	b := binary.AppendVarint(nil, w.clock-h.clock)
 	b = binary.AppendVarint(b, w.floor-h.floor)
 	return append(b, flag(w.takes, flagTakes)|flag(w.equal, flagEqual))
 }
@@ -161,7 +161,7 @@ type busy struct{ seconds int }
 // maxBusy bounds in seconds how long a peer can put us off.
 const maxBusy = 60
 
-func (p busy) append(b []byte) []byte { return binary.AppendUvarint(b, uint64(p.seconds)) }
+func (p busy) encode() []byte { return binary.AppendUvarint(nil, uint64(p.seconds)) }
 
 func decodeBusy(b []byte) (busy, error) {
 	d := decoder{b: b}
@@ -175,8 +175,8 @@ type end struct {
 	later bool // this side has entries to send, and asks for another turn
 }
 
-func (e end) append(b []byte) []byte {
-	return append(b, flag(e.left, flagLeft)|flag(e.later, flagLater))
+func (e end) encode() []byte {
+	return []byte{flag(e.left, flagLeft) | flag(e.later, flagLater)}
 }
 
 func decodeEnd(b []byte) (end, error) {

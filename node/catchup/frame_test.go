@@ -17,21 +17,21 @@ import (
 
 func TestFrames(t *testing.T) {
 	h := hello{topic: topicTag("x"), clock: epoch, floor: maxTime, takes: true, count: 1_000_000, fingerprint: ledger.Digest{1, 31: 2}}
-	b := h.append(nil)
+	b := h.encode()
 	if got, err := decodeHello(b); err != nil || got != h {
 		t.Errorf("hello: %+v, %v", got, err)
 	}
 	for _, w := range []welcome{{clock: 0, floor: 0}, {clock: maxTime, floor: 5, takes: true}, {clock: epoch + 7, equal: true}} {
-		if got, err := decodeWelcome(w.append(nil, h), h); err != nil || got != w {
+		if got, err := decodeWelcome(w.encode(h), h); err != nil || got != w {
 			t.Errorf("welcome: %+v, %v, want %+v", got, err, w)
 		}
 	}
 	for _, e := range []end{{}, {left: true}, {later: true}, {left: true, later: true}} {
-		if got, err := decodeEnd(e.append(nil)); err != nil || got != e {
+		if got, err := decodeEnd(e.encode()); err != nil || got != e {
 			t.Errorf("end: %+v, %v, want %+v", got, err, e)
 		}
 	}
-	if got, err := decodeBusy(busy{seconds: maxBusy}.append(nil)); err != nil || got.seconds != maxBusy {
+	if got, err := decodeBusy(busy{seconds: maxBusy}.encode()); err != nil || got.seconds != maxBusy {
 		t.Errorf("busy: %+v, %v", got, err)
 	}
 }
@@ -41,14 +41,14 @@ func TestFrames(t *testing.T) {
 func TestEqualCost(t *testing.T) {
 	h := hello{clock: maxTime, floor: maxTime, takes: true, count: maxCount}
 	w := welcome{takes: true, equal: true}
-	n := len(appendFrame(nil, kindHello, h.append(nil))) + len(appendFrame(nil, kindWelcome, w.append(nil, h)))
+	n := len(appendFrame(nil, kindHello, h.encode())) + len(appendFrame(nil, kindWelcome, w.encode(h)))
 	if n >= 100 {
 		t.Errorf("%d bytes", n)
 	}
 }
 
 func TestBadFrames(t *testing.T) {
-	h := hello{clock: epoch}.append(nil)
+	h := hello{clock: epoch}.encode()
 	shift := func(d int64) []byte { return binary.AppendVarint(nil, d) }
 	tests := []struct {
 		name   string

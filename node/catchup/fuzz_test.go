@@ -12,10 +12,10 @@ import (
 // FuzzFrame reads frames of anything.
 func FuzzFrame(f *testing.F) {
 	h := hello{clock: epoch, floor: 1, takes: true, count: 3}
-	f.Add(appendFrame(nil, kindHello, h.append(nil)))
-	f.Add(appendFrame(nil, kindWelcome, welcome{clock: epoch, floor: 1, equal: true}.append(nil, h)))
-	f.Add(appendFrame(nil, kindBusy, busy{seconds: 3}.append(nil)))
-	f.Add(appendFrame(nil, kindEnd, end{left: true}.append(nil)))
+	f.Add(appendFrame(nil, kindHello, h.encode()))
+	f.Add(appendFrame(nil, kindWelcome, welcome{clock: epoch, floor: 1, equal: true}.encode(h)))
+	f.Add(appendFrame(nil, kindBusy, busy{seconds: 3}.encode()))
+	f.Add(appendFrame(nil, kindEnd, end{left: true}.encode()))
 	f.Add(appendFrame(appendFrame(nil, kindEntries, []byte{1, 2}), kindEnd, []byte{0}))
 	buf := make([]byte, maxFrame)
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -28,14 +28,14 @@ func FuzzFrame(f *testing.F) {
 			switch k {
 			case kindHello:
 				if got, err := decodeHello(payload); err == nil {
-					back, err := decodeHello(got.append(nil))
+					back, err := decodeHello(got.encode())
 					if err != nil || back != got {
 						t.Fatalf("%+v comes back as %+v, %v", got, back, err)
 					}
 				}
 			case kindWelcome:
 				if got, err := decodeWelcome(payload, h); err == nil {
-					back, err := decodeWelcome(got.append(nil, h), h)
+					back, err := decodeWelcome(got.encode(h), h)
 					if err != nil || back != got {
 						t.Fatalf("%+v comes back as %+v, %v", got, back, err)
 					}
@@ -103,6 +103,7 @@ func FuzzTalk(f *testing.F) {
 
 // checkTurn checks what must hold of whatever we say.
 func checkTurn(t *testing.T, talk *talk, said turn) {
+	t.Helper()
 	if len(talk.asked) > maxQuestions {
 		t.Fatalf("%d questions", len(talk.asked))
 	}

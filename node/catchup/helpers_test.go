@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"iter"
 	"slices"
 	"sync"
@@ -57,9 +56,17 @@ func (m *memory) insert(keys []entry.Key) {
 	if len(keys) == 0 {
 		return
 	}
-	m.keys = append(m.keys, keys...)
-	slices.SortFunc(m.keys, entry.Key.Compare)
-	m.keys = slices.Compact(m.keys)
+	keys = slices.SortedFunc(slices.Values(keys), entry.Key.Compare)
+	all := make([]entry.Key, 0, len(m.keys)+len(keys)) // within has given out the old
+	for len(m.keys) > 0 && len(keys) > 0 {
+		from := &m.keys
+		if keys[0].Compare(m.keys[0]) < 0 {
+			from = &keys
+		}
+		all = append(all, (*from)[0])
+		*from = (*from)[1:]
+	}
+	m.keys = slices.Compact(slices.Concat(all, m.keys, keys))
 	m.cursor += uint64(len(keys))
 	close(m.changed)
 	m.changed = make(chan struct{})
@@ -68,7 +75,7 @@ func (m *memory) insert(keys []entry.Key) {
 func (m *memory) drop(keys ...entry.Key) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.keys = slices.DeleteFunc(m.keys, func(k entry.Key) bool { return slices.Contains(keys, k) })
+	m.keys = slices.DeleteFunc(slices.Clone(m.keys), func(k entry.Key) bool { return slices.Contains(keys, k) })
 }
 
 // within returns the keys in [lo, hi) that are not below the floor.
@@ -83,7 +90,7 @@ func (m *memory) within(lo, hi entry.Key) []entry.Key {
 	if i >= j {
 		return nil
 	}
-	return slices.Clone(m.keys[i:j])
+	return m.keys[i:j:j]
 }
 
 func (m *memory) all() []entry.Key { return m.within(entry.Key{}, entry.LastKey()) }
@@ -216,20 +223,11 @@ func entryAt(ms int64, text string) *entry.Entry {
 	return e
 }
 
-// entriesOf makes entries a second apart.
-func entriesOf(family string, from, to int) []*entry.Entry {
-	var all []*entry.Entry
-	for i := from; i < to; i++ {
-		all = append(all, entryAt(epoch+int64(i)*1000, fmt.Sprintf("%s %d", family, i)))
-	}
-	return all
-}
-
 func admitAll(*entry.Entry) error { return nil }
 
-func same(t testing.TB, a, b *memory) {
-	t.Helper()
+func same(tb testing.TB, a, b *memory) {
+	tb.Helper()
 	if !slices.Equal(a.all(), b.all()) {
-		t.Fatalf("the two sets differ: %d and %d entries", len(a.all()), len(b.all()))
+		tb.Fatalf("the two sets differ: %d and %d entries", len(a.all()), len(b.all()))
 	}
 }

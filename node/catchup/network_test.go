@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // lan is some hosts on a simulated network, all connected, on a fake clock.
 type lan struct {
-	t     *testing.T
+	t     *testing.T // the bubble's
 	hosts []host.Host
 	log   *slog.Logger
 }
@@ -33,7 +33,7 @@ type lan struct {
 const latency = 10 * time.Millisecond // one way
 
 // onLAN runs a test in a bubble with n connected hosts.
-func onLAN(t *testing.T, n int, test func(*testing.T, *lan)) {
+func onLAN(t *testing.T, n int, test func(*lan)) {
 	t.Helper()
 	// The simulated network is not made for goroutines in parallel with -race.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
@@ -62,7 +62,7 @@ func onLAN(t *testing.T, n int, test func(*testing.T, *lan)) {
 			}
 		}
 		time.Sleep(time.Second)
-		test(t, l)
+		test(l)
 	})
 }
 

@@ -63,6 +63,7 @@ type runner struct {
 type finished struct {
 	peer   peer.ID
 	goOn   bool
+	at     time.Time // when to go on
 	differ bool
 }
 
@@ -164,7 +165,7 @@ func (r *runner) begin(ctx context.Context, now time.Time) {
 				r.gate.hangUp(p)
 				r.done <- f
 			}()
-			f = r.Syncer.call(ctx, p)
+			f = r.call(ctx, p)
 		}()
 	}
 }
@@ -184,7 +185,7 @@ func (r *runner) finish(f finished) {
 		r.rhythm.disturb()
 	}
 	if f.goOn {
-		r.queue.add(f.peer, time.Time{}) // behind all who wait
+		r.queue.add(f.peer, f.at) // behind all who wait
 	}
 }
 
@@ -214,7 +215,7 @@ func (s *Syncer) call(ctx context.Context, p peer.ID) (f finished) {
 	r := s.record(p, roleInitiator, start, o, err)
 	s.brought(p, o)
 	f.differ = r != resultEqual && r != resultBusy && r != resultUnsupported
-	f.goOn = s.book.goOn(p, time.Now(), o, r)
+	f.at, f.goOn = s.book.goOn(p, time.Now(), o, r)
 	return f
 }
 
@@ -300,6 +301,7 @@ func (s *Syncer) refuse(stream network.Stream, retry time.Duration) {
 		return
 	}
 	defer s.gate.refused()
+	s.metrics.sessions.WithLabelValues(string(roleResponder), string(resultBusy)).Inc()
 	err := s.use(s.stopped, stream, func(stream network.Stream) error {
 		return newSession(s.cfg, false, stream, salt{}).refuse(retry)
 	})

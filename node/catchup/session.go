@@ -80,7 +80,7 @@ func (s *session) initiate(ctx context.Context) error {
 		return err
 	}
 	asked := time.Now()
-	if err := s.wire.write(kindHello, h.append(nil)); err != nil {
+	if err := s.wire.write(kindHello, h.encode()); err != nil {
 		return err
 	}
 	if err := s.wire.flush(); err != nil {
@@ -135,7 +135,7 @@ func (s *session) respond(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.wire.write(kindWelcome, w.append(nil, h)); err != nil {
+	if err := s.wire.write(kindWelcome, w.encode(h)); err != nil {
 		return err
 	}
 	if w.equal {
@@ -157,7 +157,7 @@ func (s *session) refuse(retry time.Duration) error {
 		return err
 	}
 	seconds := int((retry + time.Second - 1) / time.Second)
-	if err := s.wire.write(kindBusy, busy{seconds: min(max(seconds, 1), maxBusy)}.append(nil)); err != nil {
+	if err := s.wire.write(kindBusy, busy{seconds: min(max(seconds, 1), maxBusy)}.encode()); err != nil {
 		return err
 	}
 	return s.wire.flush()
@@ -210,7 +210,7 @@ func (s *session) speak(context.Context) (over bool, err error) {
 	if !all {
 		t.end.left, s.talk.left = true, true
 	}
-	if err := s.wire.write(kindEnd, t.end.append(nil)); err != nil {
+	if err := s.wire.write(kindEnd, t.end.encode()); err != nil {
 		return false, err
 	}
 	return t.over, s.wire.flush()

@@ -14,7 +14,8 @@ import (
 )
 
 func TestPeerJoined(t *testing.T) {
-	onLAN(t, 2, func(t *testing.T, l *lan) {
+	onLAN(t, 2, func(l *lan) {
+		t := l.t
 		ours := recent("ours", 500)
 		theirs := recent("theirs", 700)
 		a := l.start(0, stored(slices.Concat(ours, theirs[:300])...), quietly)
@@ -45,7 +46,8 @@ func TestPeerJoined(t *testing.T) {
 }
 
 func TestTimer(t *testing.T) {
-	onLAN(t, 4, func(t *testing.T, l *lan) {
+	onLAN(t, 4, func(l *lan) {
+		t := l.t
 		var nodes []*node
 		for i := range 4 {
 			nodes = append(nodes, l.start(i, stored()))
@@ -75,7 +77,8 @@ func TestTimer(t *testing.T) {
 }
 
 func TestDrop(t *testing.T) {
-	onLAN(t, 2, func(t *testing.T, l *lan) {
+	onLAN(t, 2, func(l *lan) {
+		t := l.t
 		a, b := l.start(0, stored()), l.start(1, stored(), quietly)
 		time.Sleep(10 * time.Minute)
 		e := entryAt(now(), "dropped")
@@ -97,7 +100,8 @@ func TestDrop(t *testing.T) {
 
 // TestLeftovers moves more than one session may.
 func TestLeftovers(t *testing.T) {
-	onLAN(t, 3, func(t *testing.T, l *lan) {
+	onLAN(t, 3, func(l *lan) {
+		t := l.t
 		var big []*entry.Entry
 		for i := range 400 {
 			pings := slices.Repeat([]entry.Ping{{Text: strings.Repeat("x", 4000), SentAt: (now() - int64(500-i)) * 1000}}, 16)
@@ -134,7 +138,8 @@ func TestLeftovers(t *testing.T) {
 }
 
 func TestSkew(t *testing.T) {
-	onLAN(t, 2, func(t *testing.T, l *lan) {
+	onLAN(t, 2, func(l *lan) {
+		t := l.t
 		ahead := func(cfg *Config) {
 			cfg.Now = func() time.Time { return time.Now().Add(time.Hour) }
 		}
@@ -169,7 +174,8 @@ func TestSkew(t *testing.T) {
 }
 
 func TestFullDisk(t *testing.T) {
-	onLAN(t, 2, func(t *testing.T, l *lan) {
+	onLAN(t, 2, func(l *lan) {
+		t := l.t
 		a := l.start(0, stored(), quietly)
 		b := l.start(1, stored(recent("theirs", 3000)...))
 		a.store.mu.Lock()
@@ -196,7 +202,8 @@ func TestFullDisk(t *testing.T) {
 // TestBothCall lets two nodes begin a session with each other in the same
 // instant, again and again: one of the two calls is answered.
 func TestBothCall(t *testing.T) {
-	onLAN(t, 2, func(t *testing.T, l *lan) {
+	onLAN(t, 2, func(l *lan) {
+		t := l.t
 		a, b := l.start(0, stored(), quietly), l.start(1, stored(), quietly)
 		for i := range 10 {
 			a.store.Append(t.Context(), 0, entryAt(now(), fmt.Sprint("a", i)))
@@ -217,7 +224,8 @@ func TestBothCall(t *testing.T) {
 // TestManyJoin lets a late joiner meet many peers at once that all have the
 // same to bring.
 func TestManyJoin(t *testing.T) {
-	onLAN(t, 8, func(t *testing.T, l *lan) {
+	onLAN(t, 8, func(l *lan) {
+		t := l.t
 		all := recent("all", bulkEntries+1000)
 		var others []*node
 		for i := 1; i < 8; i++ {
@@ -239,7 +247,8 @@ func TestManyJoin(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
-	onLAN(t, 3, func(t *testing.T, l *lan) {
+	onLAN(t, 3, func(l *lan) {
+		t := l.t
 		a := l.start(0, stored(recent("all", 3000)...))
 		b := l.start(1, stored())
 		l.impostor(2, silent)
@@ -264,7 +273,8 @@ func TestClose(t *testing.T) {
 }
 
 func TestDisabled(t *testing.T) {
-	onLAN(t, 2, func(t *testing.T, l *lan) {
+	onLAN(t, 2, func(l *lan) {
+		t := l.t
 		a := l.start(0, stored(recent("all", 10)...), func(cfg *Config) { cfg.Disabled = true })
 		b := l.start(1, stored())
 		a.PeerJoined(l.id(1))

@@ -24,17 +24,17 @@ type talked struct {
 
 // converse has a session between two sets without a network: all that is said
 // goes through the codec, and of entries only the keys go over.
-func converse(t testing.TB, a, b *memory, budget int) talked {
-	t.Helper()
-	return converseAt(t, a, b, clockOf, clockOf, budget)
+func converse(tb testing.TB, a, b *memory, budget int) talked {
+	tb.Helper()
+	return converseAt(tb, a, b, clockOf, clockOf, budget)
 }
 
-func converseAt(t testing.TB, a, b *memory, clockA, clockB int64, budget int) talked {
-	t.Helper()
+func converseAt(tb testing.TB, a, b *memory, clockA, clockB int64, budget int) talked {
+	tb.Helper()
 	must := func(err error) {
-		t.Helper()
+		tb.Helper()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	var got talked
@@ -43,19 +43,19 @@ func converseAt(t testing.TB, a, b *memory, clockA, clockB int64, budget int) ta
 	ours, theirs := newTalk(a, salt{1}), newTalk(b, salt{2})
 	h, err := ours.begin(hello{clock: clockA, floor: a.floor, takes: true}, horizon(clockA))
 	must(err)
-	sent(kindHello, h.append(nil))
-	heard, err := decodeHello(h.append(nil))
+	sent(kindHello, h.encode())
+	heard, err := decodeHello(h.encode())
 	must(err)
 	if heard != h {
-		t.Fatalf("a hello changed on its way: %+v, %+v", h, heard)
+		tb.Fatalf("a hello changed on its way: %+v, %+v", h, heard)
 	}
 	w, err := theirs.welcome(h, welcome{clock: clockB, floor: b.floor, takes: true})
 	must(err)
-	sent(kindWelcome, w.append(nil, h))
-	v, err := decodeWelcome(w.append(nil, h), h)
+	sent(kindWelcome, w.encode(h))
+	v, err := decodeWelcome(w.encode(h), h)
 	must(err)
 	if v != w {
-		t.Fatalf("a welcome changed on its way: %+v, %+v", w, v)
+		tb.Fatalf("a welcome changed on its way: %+v, %+v", w, v)
 	}
 	ours.welcomed(h, v)
 	got.trips = 1
@@ -70,23 +70,23 @@ func converseAt(t testing.TB, a, b *memory, clockA, clockB int64, budget int) ta
 			sent(kindRanges, payload)
 			must(to.hear(payload))
 		}
-		moved := deliver(t, fromSet, toSet, said.send, budget-got.moved)
+		moved := deliver(tb, fromSet, toSet, said.send, budget-got.moved)
 		got.moved += moved
 		if budget == got.moved {
 			said.end.left, from.left = true, true
 		}
-		sent(kindEnd, said.end.append(nil))
+		sent(kindEnd, said.end.encode())
 		to.heard(said.end)
 		over := to.over(said.end, len(said.ranges))
 		if over != said.over {
-			t.Fatalf("one side says over is %t, the other %t", said.over, over)
+			tb.Fatalf("one side says over is %t, the other %t", said.over, over)
 		}
 		got.trips = 1 + n/2
 		if over {
 			break
 		}
 		if n > 2*maxTurns {
-			t.Fatal("a session without end")
+			tb.Fatal("a session without end")
 		}
 		from, to, fromSet, toSet = to, from, toSet, fromSet
 	}
@@ -95,8 +95,8 @@ func converseAt(t testing.TB, a, b *memory, clockA, clockB int64, budget int) ta
 }
 
 // deliver carries over what is planned, and checks its order.
-func deliver(t testing.TB, from, to *memory, plan []segment, budget int) int {
-	t.Helper()
+func deliver(tb testing.TB, from, to *memory, plan []segment, budget int) int {
+	tb.Helper()
 	var keys []entry.Key
 	for _, s := range plan {
 		if s.keys != nil {
@@ -115,11 +115,11 @@ func deliver(t testing.TB, from, to *memory, plan []segment, budget int) int {
 	}
 	keys = keys[:min(len(keys), budget)]
 	if !slices.IsSortedFunc(keys, entry.Key.Compare) {
-		t.Fatal("entries are sent out of order")
+		tb.Fatal("entries are sent out of order")
 	}
 	for _, k := range keys {
 		if to.Has(k) {
-			t.Fatalf("an entry is sent that is held already: %v", k)
+			tb.Fatalf("an entry is sent that is held already: %v", k)
 		}
 	}
 	to.put(keys...)
