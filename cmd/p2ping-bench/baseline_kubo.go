@@ -11,14 +11,14 @@ import (
 )
 
 // installKubo makes kubo a repository that keeps it on loopback, once.
-func (b *bench) installKubo(ctx context.Context) (repo string, err error) {
-	repo = filepath.Join(b.dir, "kubo")
+func (b *bench) installKubo(ctx context.Context) error {
+	repo := filepath.Join(b.dir, "kubo")
 	if _, err := os.Stat(repo); err == nil {
-		return repo, nil
+		return nil
 	}
 	listen, err := json.Marshal(listenAddrs("all"))
 	if err != nil {
-		return "", err
+		return err
 	}
 	for _, args := range [][]string{
 		{"init", "--profile", "test"}, // no bootstrap peers, no mDNS
@@ -28,10 +28,10 @@ func (b *bench) installKubo(ctx context.Context) (repo string, err error) {
 		cmd := exec.CommandContext(ctx, b.kubo, args...)
 		cmd.Env = append(os.Environ(), "IPFS_PATH="+repo)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("kubo: ipfs %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+			return fmt.Errorf("kubo: ipfs %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 		}
 	}
-	return repo, nil
+	return nil
 }
 
 // startKubo starts kubo and waits for its API.
@@ -40,7 +40,7 @@ func (b *bench) startKubo(ctx context.Context) (*proc, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := b.installKubo(ctx); err != nil {
+	if err := b.installKubo(ctx); err != nil {
 		return nil, err
 	}
 	p, err := b.spawnKubo(api)

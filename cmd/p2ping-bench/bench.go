@@ -76,7 +76,7 @@ func benchmark(ctx context.Context, o options, stdout, stderr io.Writer) (err er
 	if b.null, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); err != nil {
 		return err
 	}
-	defer b.null.Close()
+	defer b.null.Close() //nolint:errcheck // nothing is in it
 	if err := b.build(ctx); err != nil {
 		return err
 	}

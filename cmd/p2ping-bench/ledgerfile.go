@@ -20,10 +20,10 @@ import (
 )
 
 const (
-	// entrySpacing is the time between two made-up entries, and firstEntry is
-	// when the first was sent: long before now, so that a ledger of millions
-	// ends before it.
+	// entrySpacing is the time between two made-up entries, and firstEntry how
+	// long ago the first was sent: a ledger of a million ends before now.
 	entrySpacing = 100 * time.Millisecond
+	firstEntry   = 240 * time.Hour
 	fillBatch    = 10_000
 )
 
@@ -44,7 +44,7 @@ func newAuthor() (*author, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a key: %w", err)
 	}
-	return &author{key: key, id: id, first: time.Now().Add(-240 * time.Hour).Truncate(time.Millisecond)}, nil
+	return &author{key: key, id: id, first: time.Now().Add(-firstEntry).Truncate(time.Millisecond)}, nil
 }
 
 // at is when entry i was sent.

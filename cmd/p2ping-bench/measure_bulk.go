@@ -126,7 +126,7 @@ func postLines(ctx context.Context, c *http.Client, p *proc, body string) (done,
 	if err != nil {
 		return 0, 0, true, err
 	}
-	defer drained(answer.Body)
+	defer answer.Body.Close() //nolint:errcheck // it was only read
 	switch answer.StatusCode {
 	case http.StatusOK:
 	case http.StatusNotFound, http.StatusMethodNotAllowed:

@@ -72,7 +72,7 @@ func (b *bench) latencyP2ping(ctx context.Context, s sample) error {
 		}
 		return nil
 	}
-	defer stream.Close()
+	defer stream.Close() //nolint:errcheck // all of it was read that was wanted
 	n := b.lowCount()
 	seen := make(chan time.Duration, n)
 	go readStamps(stream, seen)
@@ -109,7 +109,9 @@ func openStream(ctx context.Context, p *proc, path string) (io.ReadCloser, int, 
 	if answer.StatusCode == http.StatusOK {
 		return answer.Body, answer.StatusCode, nil
 	}
-	drained(answer.Body)
+	if err := answer.Body.Close(); err != nil {
+		return nil, 0, err
+	}
 	if answer.StatusCode == http.StatusNotFound {
 		return nil, answer.StatusCode, nil
 	}

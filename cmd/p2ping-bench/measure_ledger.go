@@ -45,12 +45,12 @@ func (b *bench) measureLedger(ctx context.Context) (sample, error) {
 }
 
 // startWith starts p2ping on a ledger and looks at time and memory.
-func (b *bench) startWith(ctx context.Context, s sample, n int, path string, idle float64) error {
+func (b *bench) startWith(ctx context.Context, s sample, n int, path string, idle float64) (err error) {
 	dir, err := b.newDir("ledger", path)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	var p *proc
 	spawn := func(api string) (_ *proc, err error) {
 		p, err = b.spawnP2ping(p2pingConfig{dir: dir, http: api, all: true})
@@ -79,7 +79,7 @@ func (b *bench) measureFile(ctx context.Context, s sample, n int, path string) (
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	info, err := os.Stat(path)
 	if err != nil {
 		return err

@@ -71,12 +71,12 @@ func (b *bench) measureStart(ctx context.Context) (sample, error) {
 // install makes ready what has to be installed, if it is wanted.
 func (b *bench) install(ctx context.Context) error {
 	if b.withNode {
-		if _, err := b.installNodeJS(ctx); err != nil {
+		if err := b.installNodeJS(ctx); err != nil {
 			return err
 		}
 	}
 	if b.kubo != "" {
-		if _, err := b.installKubo(ctx); err != nil {
+		if err := b.installKubo(ctx); err != nil {
 			return err
 		}
 	}
@@ -133,9 +133,8 @@ func (p *proc) awaitAPI(ctx context.Context, api, path string) error {
 	if err != nil {
 		return p.failure(err)
 	}
-	drained(answer.Body)
 	p.api = api
-	return nil
+	return answer.Body.Close()
 }
 
 // freeAddr returns an address on the loopback interface that was free a moment

@@ -62,13 +62,13 @@ func (p *proxy) serve(ctx context.Context, l net.Listener) {
 }
 
 func (p *proxy) pass(ctx context.Context, in net.Conn) {
-	defer in.Close()
+	defer in.Close() //nolint:errcheck // maybe closed already
 	var d net.Dialer
 	out, err := d.DialContext(ctx, "tcp", p.target)
 	if err != nil {
 		return
 	}
-	defer out.Close()
+	defer out.Close() //nolint:errcheck // maybe closed already
 	ctx, cancel := context.WithCancel(ctx)
 	context.AfterFunc(ctx, func() {
 		_ = in.Close()

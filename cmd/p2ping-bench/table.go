@@ -15,11 +15,13 @@ import (
 
 // means says what the answers of the contenders promise: figures are not to be
 // compared without it.
-var means = [...]string{
-	"p2ping answers 2xx when a ping is signed, handed to GossipSub and synced to disk; far nodes store it too.",
-	"(a) answers at once and does nothing. (b) and (c) answer when Publish returns: signed, handed to GossipSub,",
-	"nothing stored, nothing repaired. (d) signs and stores nothing. (e) is (b) at rest. Node.js: sent, not signed.",
-	"Rates are pings that arrived at the far end, by the time from the first request to the last arrival.",
+func means() []string {
+	return []string{
+		"p2ping answers 2xx when a ping is signed, handed to GossipSub and synced to disk; far nodes store it too.",
+		"(a) answers at once and does nothing. (b) and (c) answer when Publish returns: signed, handed to GossipSub,",
+		"nothing stored, nothing repaired. (d) signs and stores nothing. (e) is (b) at rest. Node.js: sent, not signed.",
+		"Rates are pings that arrived at the far end, by the time from the first request to the last arrival.",
+	}
 }
 
 // report is what -json writes.
@@ -63,7 +65,7 @@ func (b *bench) report(took time.Duration) report {
 	r := report{
 		Machine: machine{CPUs: runtime.NumCPU(), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version()},
 		Runs:    b.runs, Time: b.lasting.Seconds(), Conns: b.conns, Took: took.Seconds(),
-		Means: means[:], Series: b.samples, Errors: []string{},
+		Means: means(), Series: b.samples, Errors: []string{},
 	}
 	for _, row := range append(rows(), sizedRows(b.sizes)...) {
 		if b.wants(row.measure) && (row.base == "" || len(b.samples[row.base]) > 0 || b.missing[row.base] == "") {
