@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -142,15 +143,16 @@ func (n *Network) settled() error {
 
 // counts says how much every node holds.
 func (n *Network) counts() error {
-	s := fmt.Sprintf("%d pings were published; held:", n.Acked())
+	var s strings.Builder
+	fmt.Fprintf(&s, "%d pings were published; held:", n.Acked())
 	for _, d := range n.Nodes {
 		if !d.Up() {
-			s += fmt.Sprintf(" %d:down", d.Index)
+			fmt.Fprintf(&s, " %d:down", d.Index)
 			continue
 		}
-		s += fmt.Sprintf(" %d:%d", d.Index, d.Ledger().State().Pings)
+		fmt.Fprintf(&s, " %d:%d", d.Index, d.Ledger().State().Pings)
 	}
-	return errors.New(s)
+	return errors.New(s.String())
 }
 
 // CheckPings reports what is wrong with the pings in the ledgers of all

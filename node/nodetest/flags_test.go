@@ -8,9 +8,17 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "replay one schedule: the one with this `seed`")
-	seedsFlag = flag.Int("seeds", 12, "play schedules with the seeds 1 to `N`")
+	seedsFlag = flag.Int("seeds", fewSeeds(), "play schedules with the seeds 1 to `N`")
 	logFlag   = flag.Bool("nodelog", false, "print every node's log, with virtual times")
 )
+
+// fewSeeds keeps a plain go test quick. CI plays 200.
+func fewSeeds() int {
+	if raceEnabled {
+		return 5
+	}
+	return 12
+}
 
 // seeds returns the seeds to play.
 func seeds() []uint64 {

@@ -2,6 +2,7 @@ package nodetest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -166,9 +167,9 @@ const reconnect = 15 * time.Second
 func TestStartOrderReversed(t *testing.T) {
 	Run(t, 1, options(), func(t *testing.T, n *Network) {
 		line := n.Line(5)
-		for i := len(line) - 1; i >= 0; i-- {
-			n.Start(line[i])
-			if err := n.Ping(line[i]); err != nil { // alone: kept, and sent later
+		for _, i := range slices.Backward(line) {
+			n.Start(i)
+			if err := n.Ping(i); err != nil { // alone: kept, and sent later
 				t.Error(err)
 			}
 			time.Sleep(20 * time.Second)

@@ -23,7 +23,7 @@ const (
 func play(t *testing.T, seed uint64, opts Options, limit time.Duration) (took time.Duration, err error) {
 	t.Helper()
 	schedule := Plan(rand.New(rand.NewPCG(seed, 2)))
-	Run(t, seed, opts, func(t *testing.T, n *Network) {
+	Run(t, seed, opts, func(_ *testing.T, n *Network) {
 		n.Play(schedule)
 		took, err = n.WaitConverged(limit)
 		if err == nil {
