@@ -8,7 +8,8 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "replay one schedule: the one with this `seed`")
-	seedsFlag = flag.Int("seeds", fewSeeds(), "play schedules with the seeds 1 to `N`")
+	seedsFlag = flag.Int("seeds", fewSeeds(), "play `N` schedules")
+	firstFlag = flag.Uint64("first", 1, "the first schedule's `seed`")
 	logFlag   = flag.Bool("nodelog", false, "print every node's log, with virtual times")
 )
 
@@ -27,7 +28,7 @@ func seeds() []uint64 {
 	}
 	all := make([]uint64, *seedsFlag)
 	for i := range all {
-		all[i] = uint64(i + 1)
+		all[i] = *firstFlag + uint64(i)
 	}
 	return all
 }

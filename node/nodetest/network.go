@@ -54,6 +54,9 @@ type Options struct {
 	// NoCatchUp turns catch-up off, to see what gossip alone can do and that the
 	// tests notice.
 	NoCatchUp bool
+	// Discovery lets nodes find others than those they are told of. Without it
+	// a network keeps the shape that it is given.
+	Discovery bool
 	// Log receives every node's log, each record with its virtual time. Nil
 	// discards it.
 	Log io.Writer

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"p2ping/node/entry"
 	"p2ping/node/ledger"
 )
 
@@ -83,26 +84,46 @@ func TestTopologies(t *testing.T) {
 }
 
 func TestBurst(t *testing.T) {
-	const count = 4000
-	for _, catchUp := range []bool{false, true} {
-		t.Run(fmt.Sprintf("catch-up=%t", catchUp), func(t *testing.T) {
+	tests := []struct {
+		name    string
+		count   int
+		catchUp bool
+		lossy   bool // whether gossip has to drop some
+	}{
+		{"gossip takes 4,000", 4000, false, false},
+		{"catch-up brings what no queue holds", 6000, true, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
 			opts := options()
-			opts.NoCatchUp = !catchUp
+			opts.NoCatchUp = !tt.catchUp
 			Run(t, 1, opts, func(t *testing.T, n *Network) {
 				n.Start(n.Line(3)...)
 				connected(t, n)
 				time.Sleep(3 * time.Second)
-				for range count {
+				// No virtual time passes meanwhile, so the wire takes nothing
+				// and all of it waits in the queues.
+				for range tt.count {
 					if err := n.Ping(0); err != nil {
 						t.Fatal(err)
 					}
 				}
-				took, err := n.WaitConverged(time.Minute)
-				if err != nil {
+				if took, err := n.WaitConverged(time.Minute); err != nil {
 					t.Errorf("after %v: %v", took, err)
 				}
 				if err := n.CheckPings(); err != nil {
 					t.Error(err)
+				}
+				fetched := 0
+				for _, texts := range shown(t, n) {
+					for _, vias := range texts {
+						if vias[0] == ledger.CatchUp {
+							fetched++
+						}
+					}
+				}
+				if tt.lossy != (fetched > 0) {
+					t.Errorf("%d pings came by catch-up", fetched)
 				}
 			})
 		})
@@ -241,6 +262,43 @@ func TestDeadConnectionGivesWay(t *testing.T) {
 			}
 		}
 		if _, err := n.WaitConverged(time.Second); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestFutureIsTakenInTime has a node publish by a clock that is too far ahead.
+// Others must neither take its pings at once nor forget them, and once a day
+// before their time has come, take them.
+func TestFutureIsTakenInTime(t *testing.T) {
+	const early = 5 * time.Minute
+	Run(t, 1, options(), func(t *testing.T, n *Network) {
+		n.Start(n.Line(3)...)
+		connected(t, n)
+		n.ClockSkew(0, entry.MaxFuture+early)
+		if err := n.Ping(0); err != nil {
+			t.Fatal(err)
+		}
+		n.ClockSkew(0, 0) // its ledger holds what it would not take any more
+		if err := n.Ping(1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(early - time.Minute)
+		for i, d := range n.Nodes {
+			want := 1
+			if i == 0 {
+				want = 2
+			}
+			if got := d.Ledger().State().Pings; got != want {
+				t.Errorf("node %d holds %d pings before the time has come", i, got)
+			}
+		}
+		took, err := n.WaitConverged(4 * time.Minute)
+		if err != nil {
+			t.Error(err)
+		}
+		t.Logf("taken %v after its time", took-time.Minute)
+		if err := n.CheckPings(); err != nil {
 			t.Error(err)
 		}
 	})

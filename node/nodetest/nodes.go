@@ -161,6 +161,7 @@ func (d *Node) start() (*life, error) {
 		Logger:         logger,
 		Now:            d.now,
 		DisableCatchUp: d.net.opts.NoCatchUp,
+		NoDiscovery:    !d.net.opts.Discovery,
 	})
 	if err != nil {
 		return l, err
