@@ -138,7 +138,7 @@ func FuzzIntake(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		store := newMemory()
-		in := &intake{store: store, admit: admitAll, stored: func(int) {}, hi: entry.LastKey()}
+		in := &intake{store: store, admit: admitAll, many: func() {}, hi: entry.LastKey()}
 		err := in.frame(t.Context(), b)
 		if err == nil {
 			err = in.flush(t.Context())

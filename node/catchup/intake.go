@@ -35,9 +35,9 @@ const checkersShare = 16
 type intake struct {
 	store  Store
 	admit  func(*entry.Entry) error
-	stored func(added int) // called when new ones were stored, with in.added
-	lo, hi entry.Key       // what is compared
-	last   entry.Key       // the last one of this turn
+	many   func()    // called when it turns out, and when it goes on, that many come
+	lo, hi entry.Key // what is compared
+	last   entry.Key // the last one of this turn
 
 	batch [][]byte
 	size  int // of batch, in bytes
@@ -69,6 +69,9 @@ func (in *intake) frame(ctx context.Context, payload []byte) error {
 		if d.err != nil {
 			break
 		}
+		if in.total == bulkEntries {
+			in.many()
+		}
 		in.batch = append(in.batch, bytes.Clone(raw))
 		in.size += len(raw)
 		if len(in.batch) >= batchEntries || in.size >= batchBytes {
@@ -97,8 +100,8 @@ func (in *intake) flush(ctx context.Context) error {
 		}
 		in.added += len(records)
 		in.held += len(good) - len(records)
-		if len(records) > 0 {
-			in.stored(in.added)
+		if len(records) > 0 && in.total >= bulkEntries {
+			in.many()
 		}
 	}
 	return bad

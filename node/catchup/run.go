@@ -17,9 +17,15 @@ const (
 	// maxOutbound bounds the sessions that we begin at once: a silent peer
 	// holds one for as long as patience, and the others go on.
 	maxOutbound = 4
+	// stagger is how long one of them has to itself before the next begins:
+	// time to find out that its peer brings thousands; see bulk.
+	stagger = 250 * time.Millisecond
 	// sessionMemory is what a session reserves, in bytes: questions, keys and
-	// frames of two turns, entries that wait to be checked.
-	sessionMemory = 6 << 20
+	// frames of two turns, entries that wait to be checked. Refusing one takes
+	// its buffers only. All together stay below 64 MiB, which the resource
+	// manager gives a service.
+	sessionMemory = 4 << 20
+	refusalMemory = 256 << 10
 	// openPatience bounds the opening of a stream.
 	openPatience = 5 * time.Second
 )
@@ -56,6 +62,7 @@ type runner struct {
 	round  time.Time // when the next round is
 	asked  time.Time // when the last one was
 	active int       // sessions of ours under way
+	begun  time.Time // when the last of them began
 	done   chan finished
 }
 
@@ -148,7 +155,7 @@ func (r *runner) ask(now time.Time) {
 
 // begin begins the sessions that are due and have room.
 func (r *runner) begin(ctx context.Context, now time.Time) {
-	for r.active < maxOutbound {
+	for r.room(now) {
 		p, ok := r.queue.next(now)
 		if !ok {
 			return
@@ -159,6 +166,7 @@ func (r *runner) begin(ctx context.Context, now time.Time) {
 		}
 		r.book.begin(p, now)
 		r.active++
+		r.begun = now
 		go func() {
 			f := finished{peer: p}
 			defer func() {
@@ -170,9 +178,17 @@ func (r *runner) begin(ctx context.Context, now time.Time) {
 	}
 }
 
+// room reports whether one more session may begin.
+func (r *runner) room(now time.Time) bool {
+	return r.active == 0 || r.active < maxOutbound && now.Sub(r.begun) >= stagger
+}
+
 // next returns when there is something to do, at the earliest.
 func (r *runner) next() time.Time {
 	at, ok := r.queue.when()
+	if free := r.begun.Add(stagger); r.active > 0 && at.Before(free) {
+		at = free
+	}
 	if !ok || r.active == maxOutbound || r.round.Before(at) {
 		return r.round
 	}
@@ -202,9 +218,9 @@ func (s *Syncer) call(ctx context.Context, p peer.ID) (f finished) {
 	start := time.Now()
 	var o outcome
 	err := s.open(ctx, p, func(stream network.Stream) error {
-		session := newSession(s.cfg, s.takes(), stream, seasoning())
+		session := newSession(s.cfg, s.takes() && s.bulk.open(p), stream, seasoning())
 		session.met = func() { s.gate.met(p) }
-		session.in.stored = s.bulk.progress(p)
+		session.in.many = func() { s.bulk.brought(p) }
 		err := session.initiate(ctx)
 		o = session.outcome()
 		return err
@@ -231,12 +247,12 @@ func (s *Syncer) open(ctx context.Context, p peer.ID, talk func(network.Stream) 
 		}
 		return fmt.Errorf("opening a stream: %w", err)
 	}
-	return s.use(ctx, stream, talk)
+	return s.use(ctx, stream, sessionMemory, talk)
 }
 
 // use lets talk use a stream, under the resource manager's eyes, and closes
 // it, or resets it after an error, a panic, or the end of ctx.
-func (s *Syncer) use(ctx context.Context, stream network.Stream, talk func(network.Stream) error) (err error) {
+func (s *Syncer) use(ctx context.Context, stream network.Stream, memory int, talk func(network.Stream) error) (err error) {
 	defer context.AfterFunc(ctx, func() { _ = stream.Reset() })()
 	defer func() {
 		if r := recover(); r != nil {
@@ -252,10 +268,10 @@ func (s *Syncer) use(ctx context.Context, stream network.Stream, talk func(netwo
 	if err := stream.Scope().SetService(service); err != nil {
 		return fmt.Errorf("accounting for a session: %w", err)
 	}
-	if err := stream.Scope().ReserveMemory(sessionMemory, network.ReservationPriorityAlways); err != nil {
+	if err := stream.Scope().ReserveMemory(memory, network.ReservationPriorityAlways); err != nil {
 		return fmt.Errorf("reserving memory for a session: %w", err)
 	}
-	defer stream.Scope().ReleaseMemory(sessionMemory)
+	defer stream.Scope().ReleaseMemory(memory)
 	return talk(stream)
 }
 
@@ -275,10 +291,10 @@ func (s *Syncer) handle(stream network.Stream) {
 		return
 	}
 	var o outcome
-	err := s.use(s.stopped, stream, func(stream network.Stream) error {
+	err := s.use(s.stopped, stream, sessionMemory, func(stream network.Stream) error {
 		session := newSession(s.cfg, s.takes(), stream, seasoning())
-		session.in.stored = s.bulk.progress(p)
-		session.mayTake = s.bulk.free
+		session.in.many = func() { s.bulk.brought(p) }
+		session.mayTake = func(more int) bool { return s.bulk.offer(p, more) }
 		err := session.respond(s.stopped)
 		o = session.outcome()
 		return err
@@ -302,7 +318,7 @@ func (s *Syncer) refuse(stream network.Stream, retry time.Duration) {
 	}
 	defer s.gate.refused()
 	s.metrics.sessions.WithLabelValues(string(roleResponder), string(resultBusy)).Inc()
-	err := s.use(s.stopped, stream, func(stream network.Stream) error {
+	err := s.use(s.stopped, stream, refusalMemory, func(stream network.Stream) error {
 		return newSession(s.cfg, false, stream, salt{}).refuse(retry)
 	})
 	if err != nil {

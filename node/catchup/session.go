@@ -21,7 +21,7 @@ type session struct {
 	takes bool // whether entries are wanted
 
 	met     func()              // called by an initiator once the peer has taken it up
-	mayTake func(more int) bool // asked by a responder; see bulk.free
+	mayTake func(more int) bool // asked by a responder; see bulk.offer
 
 	wire *wire
 	talk *talk
@@ -64,7 +64,7 @@ func newSession(cfg Config, takes bool, s stream, seasoning salt) *session {
 		takes: takes,
 		wire:  w,
 		talk:  newTalk(cfg.Ledger, seasoning),
-		in:    &intake{store: cfg.Ledger, admit: cfg.Admit, stored: func(int) {}},
+		in:    &intake{store: cfg.Ledger, admit: cfg.Admit, many: func() {}},
 		out:   &outflow{store: cfg.Ledger, wire: w},
 
 		met:     func() {},

@@ -237,6 +237,10 @@ func TestManyJoin(t *testing.T) {
 			late.PeerJoined(l.id(i + 1))
 		}
 		time.Sleep(maxInterval)
+		// One that we call and one that calls us at the same time, at most.
+		if n := late.counted("p2ping_catchup_entries_total", "held"); n > len(all) {
+			t.Errorf("%d of %d entries were brought more than once", n, len(all))
+		}
 		for i, n := range others {
 			same(t, late.store, n.store)
 			if s := l.about(late, i+1); s.Err != "" {
