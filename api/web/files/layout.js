@@ -65,13 +65,15 @@ export class Layout {
 
 const length = 130; // of an edge at rest
 const push = 5200;
+const close = 75; // nearer than that, nodes would overlap
 
 function repel(a, b, heat) {
   let dx = b.x - a.x, dy = b.y - a.y;
   if (dx === 0 && dy === 0) [dx, dy] = [0.1, 0.07];
   const d2 = Math.max(dx * dx + dy * dy, 100);
   if (d2 > 360_000) return;
-  const f = (push * heat) / (d2 * Math.sqrt(d2));
+  const d = Math.sqrt(d2);
+  const f = (push / (d2 * d) + (d < close ? (0.25 * (close - d)) / d : 0)) * heat;
   a.vx -= dx * f; a.vy -= dy * f;
   b.vx += dx * f; b.vy += dy * f;
 }

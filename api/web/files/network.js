@@ -6,6 +6,7 @@ import { clip, delay, plural, short } from "./format.js";
 import { Layout, bounds, most } from "./layout.js";
 
 const flightTime = 700; // ms that a ping takes along an edge
+const crowded = 12; // nodes from which on not every edge has its rtt written on it
 const mostFlights = 40; // more at a time would be a blur, and cost frames
 
 // Network draws into an svg element; note is where it says what is not drawn.
@@ -20,6 +21,7 @@ export class Network {
   #running = false;
   #size = { width: 600, height: 360, rem: 16 };
   #known = { peers: [], map: null };
+  #at; // function from a node's ID to its place in the drawing
 
   // calm tells whether motion is unwanted.
   constructor({ svg, note, palette, calm }) {
@@ -79,7 +81,6 @@ export class Network {
       return true;
     }
     const dot = element("circle", { class: `flight ${colour} ${ping.via === "catch-up" ? "late" : ""}`, r: this.#size.rem * 0.4 });
-    this.#layers[2].append(dot);
     this.#flights.push({ dot, from, to, began: performance.now(), ping });
     this.#run();
     return true;
@@ -104,14 +105,16 @@ export class Network {
       node.box.append(node.title, node.circle, node.icon, node.label, node.sub);
       this.#layers[3].append(node.box);
       this.#nodes.set(info.id, node);
-      node.label.textContent = short(info.id);
     }
     const { rem } = this.#size;
-    node.radius = rem * { self: 2.1, peer: 1.6, far: 1.1 }[info.kind];
+    // Many nodes have to be smaller to be told apart.
+    const crowd = Math.min(1, Math.max(0.5, Math.sqrt(9 / this.#layout.nodes.length)));
+    node.radius = rem * crowd * { self: 2.1, peer: 1.6, far: 1.2 }[info.kind];
     const side = node.radius * 1.1;
     node.box.setAttribute("class", `node ${info.kind} a${this.#palette.colour(info.id)}${info.onTopic ? "" : " off"}`);
     node.circle.setAttribute("r", node.radius);
     for (const [name, value] of Object.entries({ x: -side / 2, y: -side / 2, width: side, height: side })) node.icon.setAttribute(name, value);
+    node.label.textContent = info.kind === "far" && this.#layout.nodes.length > 2 * crowded ? "" : short(info.id);
     node.label.setAttribute("y", node.radius + rem * 1.05);
     node.sub.setAttribute("y", node.radius + rem * 2);
     node.sub.textContent = info.kind === "self" ? "this node" : info.onTopic ? "" : "not on the topic";
@@ -129,7 +132,8 @@ export class Network {
     Object.assign(drawn, { from: edge.from, to: edge.to });
     const hot = drawn.line.classList.contains("hot") ? " hot" : "";
     drawn.line.setAttribute("class", `edge${edge.mesh ? " mesh" : ""}${edge.claimed === 1 ? " claim" : ""}${hot}`);
-    drawn.label.textContent = edge.rtt > 0 ? delay(edge.rtt) : "";
+    const near = edge.claimed === 0 || this.#layout.nodes.length <= crowded;
+    drawn.label.textContent = edge.rtt > 0 && near ? delay(edge.rtt) : "";
   }
 
   #describe(nodes, edges, authors) {
@@ -180,19 +184,21 @@ export class Network {
     const { width, height, rem } = this.#size;
     const box = bounds(this.#layout.nodes, 1);
     const room = { x: rem * 3, top: rem * 2.4, bottom: rem * 3.6 };
-    const k = Math.min((width - 2 * room.x) / box.width, (height - room.top - room.bottom) / box.height, rem / 9);
-    const cx = width / 2 - (box.x + box.width / 2) * k;
-    const cy = (height + room.top - room.bottom) / 2 - (box.y + box.height / 2) * k;
-    this.at = (id) => {
+    const fits = { x: (width - 2 * room.x) / box.width, y: (height - room.top - room.bottom) / box.height };
+    // The drawing may be stretched a little to fill its frame.
+    const ky = Math.min(fits.y, fits.x * 1.4, rem / 7.5), kx = Math.min(fits.x, ky * 1.8, rem / 7.5);
+    const cx = width / 2 - (box.x + box.width / 2) * kx;
+    const cy = (height + room.top - room.bottom) / 2 - (box.y + box.height / 2) * ky;
+    this.#at = (id) => {
       const n = this.#layout.get(id);
-      return { x: cx + n.x * k, y: cy + n.y * k };
+      return { x: cx + n.x * kx, y: cy + n.y * ky };
     };
     for (const { id } of this.#layout.nodes) {
-      const { x, y } = this.at(id);
+      const { x, y } = this.#at(id);
       this.#nodes.get(id).box.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
     }
     for (const { line, label, from, to } of this.#edges.values()) {
-      const a = this.at(from), b = this.at(to);
+      const a = this.#at(from), b = this.#at(to);
       set(line, { x1: a.x, y1: a.y, x2: b.x, y2: b.y });
       set(label, { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 });
     }
@@ -207,7 +213,8 @@ export class Network {
         if (stands) this.#pulse(flight.to, flight.ping);
         return false;
       }
-      const a = this.at(flight.from), b = this.at(flight.to);
+      if (!flight.dot.parentNode) this.#layers[2].append(flight.dot);
+      const a = this.#at(flight.from), b = this.#at(flight.to);
       const e = t * t * (3 - 2 * t);
       set(flight.dot, { cx: a.x + (b.x - a.x) * e, cy: a.y + (b.y - a.y) * e });
       return true;

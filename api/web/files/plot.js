@@ -77,14 +77,14 @@ export function lines(svg, series, write) {
   for (let i = bottom; i <= top; i += every) level(svg, box, y(ticks[i][0]), ticks[i][1]);
   const step = (box.right - box.left) / series.length;
   for (const name of ["p99", "p50"]) {
-    let path = "", open = false;
+    const known = (i) => series[i] !== undefined && !Number.isNaN(series[i][name]);
+    let path = "";
     series.forEach((m, i) => {
-      if (Number.isNaN(m[name])) {
-        open = false;
-        return;
-      }
-      path += `${open ? "L" : "M"}${(box.left + (i + 0.5) * step).toFixed(1)} ${y(m[name]).toFixed(1)}${open ? "" : "h0"}`;
-      open = true;
+      if (!known(i)) return;
+      const px = (box.left + (i + 0.5) * step).toFixed(1), py = y(m[name]).toFixed(1);
+      path += `${known(i - 1) ? "L" : "M"}${px} ${py}`;
+      // A minute alone would be a line without length.
+      if (!known(i - 1) && !known(i + 1)) svg.append(element("circle", { cx: px, cy: py, r: box.rem * 0.2, class: `point ${name}` }));
     });
     svg.append(element("path", { d: path, class: `line ${name}` }));
   }
