@@ -100,7 +100,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.binary, "p2ping", "", "measure the p2ping at `PATH` instead of building this module's")
 	flags.BoolVar(&o.withNode, "with-node", false, "also measure the tutorial's Node.js node; installs express and ws from npm")
 	flags.StringVar(&o.kubo, "with-kubo", "", "also measure kubo, whose binary is at `PATH`")
-	flags.StringVar(&o.profile, "profile", "", "write CPU profiles of p2ping under load (http, bulk) to `DIR`, and measure nothing")
+	flags.StringVar(&o.profile, "profile", "", "write CPU profiles under load (http, bulk; catchup if named by -only) to `DIR`, and measure nothing")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

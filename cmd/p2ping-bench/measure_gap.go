@@ -59,9 +59,13 @@ func measureGap(ctx context.Context, s sample, g gap, n int, a *author, full, la
 	running := make(chan error, 1)
 	go func() { running <- asks.Run(ctx) }()
 	asks.PeerJoined(id)
-	cost, err := awaitSessions(ctx, registry, g.missing)
+	err = awaitSessions(ctx, registry, g.missing)
 	took, used := time.Since(start), cpuOfSelf()-before
 	if err = errors.Join(err, asks.Close(), <-running); err != nil {
+		return err
+	}
+	cost, err := sessionsIn(registry) // complete only now
+	if err != nil {
 		return err
 	}
 	if full.ledger.State().Entries != lacking.ledger.State().Entries {
@@ -75,15 +79,15 @@ func measureGap(ctx context.Context, s sample, g gap, n int, a *author, full, la
 type sessions struct{ ended, received, bytes, turns float64 }
 
 // awaitSessions waits until sessions have brought what was missing.
-func awaitSessions(ctx context.Context, registry *prometheus.Registry, missing int) (sessions, error) {
+func awaitSessions(ctx context.Context, registry *prometheus.Registry, missing int) error {
 	const often = time.Millisecond
 	for {
 		cost, err := sessionsIn(registry)
 		if err != nil || cost.ended > 0 && cost.received >= float64(missing) {
-			return cost, err
+			return err
 		}
 		if err := sleep(ctx, often); err != nil {
-			return cost, err
+			return err
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (b *bench) startWith(ctx context.Context, s sample, n int, path string, idl
 		return err
 	}
 	m, err := b.rested(ctx, p)
-	s[sized("ledger/memory", n)] = m.resident - idle
+	s[sized("ledger/memory", n)] = (m.resident - idle) * 1e6 / (1 << 20)
 	return err
 }
 

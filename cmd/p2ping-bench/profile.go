@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -64,7 +66,7 @@ func (b *bench) profileAll(ctx context.Context, stdout io.Writer) error {
 		{"bulk", b.bulkLoad},
 	}
 	for _, load := range loads {
-		if len(b.only) > 0 && !b.wants(load.name) {
+		if !b.wants(load.name) {
 			continue
 		}
 		b.sayf("profiling: %s", load.name)
@@ -73,12 +75,35 @@ func (b *bench) profileAll(ctx context.Context, stdout io.Writer) error {
 			return fmt.Errorf("profiling %s: %w", load.name, err)
 		}
 		for _, file := range files {
-			if err := b.printProfile(ctx, stdout, file); err != nil {
+			if err := b.printProfile(ctx, stdout, b.p2ping, file); err != nil {
 				return err
 			}
 		}
 	}
+	// Both sides of a catch-up are in this process.
+	if slices.Contains(b.only, "catchup") {
+		return b.profileSelf(ctx, stdout, "catchup", b.measureCatchUp)
+	}
 	return nil
+}
+
+// profileSelf profiles a measure that works in this process.
+func (b *bench) profileSelf(ctx context.Context, stdout io.Writer, name string, run func(context.Context) (sample, error)) (err error) {
+	path := filepath.Join(b.profile, name+".pprof")
+	b.sayf("profiling: %s", name)
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	_, err = run(ctx)
+	pprof.StopCPUProfile()
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return b.printProfile(ctx, stdout, b.self, path)
 }
 
 func (b *bench) profileOne(ctx context.Context, name string, run func(context.Context, *proc) (tally, error)) ([]string, error) {
@@ -147,8 +172,8 @@ func awaitFile(ctx context.Context, path string) error {
 	}
 }
 
-func (b *bench) printProfile(ctx context.Context, stdout io.Writer, file string) error {
-	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount="+profileTop, b.p2ping, file).CombinedOutput()
+func (b *bench) printProfile(ctx context.Context, stdout io.Writer, binary, file string) error {
+	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount="+profileTop, binary, file).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("reading %s: %w: %s", file, err, out)
 	}

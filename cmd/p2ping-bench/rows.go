@@ -111,7 +111,7 @@ func sizedRows(sizes []int) []row {
 		smallest := "at " + grouped(int64(sizes[0]))
 		var memoryGoal, startGoal goal
 		if n == 1_000_000 {
-			memoryGoal, startGoal = atMost(128*1.048576), atMost(3000)
+			memoryGoal, startGoal = atMost(128), atMost(3000)
 		}
 		out = append(out,
 			row{measure: "ledger", title: "append, 1,000 a commit" + at, unit: "us/entry", series: key("ledger/append"), base: first("ledger/append"), against: smallest},
@@ -121,7 +121,7 @@ func sizedRows(sizes []int) []row {
 			row{measure: "ledger", title: "  last 100 pings", unit: "ms", series: key("ledger/last"), base: first("ledger/last"), against: smallest},
 			row{measure: "ledger", title: "  file", unit: "MB", series: key("ledger/file")},
 			row{measure: "ledger", title: "  p2ping: start to API ready", unit: "ms", series: key("ledger/start"), goal: startGoal},
-			row{measure: "ledger", title: "  p2ping: RSS above an idle node's", unit: "MB", series: key("ledger/memory"), goal: memoryGoal},
+			row{measure: "ledger", title: "  p2ping: RSS above an idle node's", unit: "MiB", series: key("ledger/memory"), goal: memoryGoal},
 		)
 	}
 	return append(out, catchUpRows(sizes)...)
