@@ -17,11 +17,12 @@ func (n *Node) wireConnections(cfg Config) error {
 		Host:      n.host,
 		Bootstrap: cfg.Bootstrap,
 		Dialer:    n.dialer,
+		Enough:    n.enough,
 		Logger:    n.logger,
 	})
 	n.watchdog = newWatchdog(watchdogConfig{
-		Host:       n.host,
-		Dialer:     n.dialer,
+		Host:   n.host,
+		Dialer: n.dialer,
 		// Not members: a peer that announced itself is on the topic by pubsub's
 		// events even when no stream to it is open. ListPeers wants both.
 		TopicPeers: func() []peer.ID { return n.gossip.topic.ListPeers() },
@@ -40,6 +41,7 @@ func (n *Node) Peers() []PeerInfo {
 		OnTopic:   n.gossip.members.has,
 		InMesh:    n.tracer.inMesh,
 		Bootstrap: n.connector.keeps,
+		Found:     n.found,
 	})
 }
 

@@ -21,6 +21,17 @@ const protectTag = "p2ping-bootstrap"
 // once.
 const lasting = 10 * time.Second
 
+// A bootstrap peer of a large network has no room for everyone, and closes
+// connections to make some. Who has enough peers without it lets it be: after
+// patient connections in a row that held for less than settled, it waits for
+// fullRetry, which doubles up to maxFullRetry, half of it jitter.
+const (
+	settled      = 10 * time.Minute
+	patient      = 3
+	fullRetry    = time.Minute
+	maxFullRetry = time.Hour
+)
+
 var errHungUp = errors.New("it closed the connection at once")
 
 // BootstrapState is how a node stands with one bootstrap peer.
@@ -43,7 +54,9 @@ type connectorConfig struct {
 	Host      host.Host
 	Bootstrap []Bootstrap
 	Dialer    *dialer
-	Logger    *slog.Logger
+	// Enough says whether the node has enough peers beside; nil: never.
+	Enough func() bool
+	Logger *slog.Logger
 	// Rand draws jitter from [0, 1); nil is math/rand/v2.
 	Rand func() float64
 }
@@ -54,6 +67,7 @@ type connector struct {
 	host    host.Host
 	dialer  *dialer
 	logger  *slog.Logger
+	enough  func() bool
 	rand    func() float64
 	targets []*target
 }
@@ -70,13 +84,18 @@ type target struct {
 	// short counts connections in a row that did not last: a peer that has no
 	// room for us closes them, and must not be dialled again at once each time.
 	short int
+	// unsettled counts those that did not hold for long enough to be settled.
+	unsettled int
 
 	mu    sync.Mutex
 	state BootstrapState
 }
 
 func newConnector(cfg connectorConfig) *connector {
-	c := &connector{host: cfg.Host, dialer: cfg.Dialer, logger: cfg.Logger, rand: cfg.Rand}
+	c := &connector{host: cfg.Host, dialer: cfg.Dialer, logger: cfg.Logger, rand: cfg.Rand, enough: cfg.Enough}
+	if c.enough == nil {
+		c.enough = func() bool { return false }
+	}
 	if c.rand == nil {
 		c.rand = rand.Float64
 	}
@@ -147,6 +166,9 @@ func (c *connector) keep(ctx context.Context, t *target) {
 			c.awaitLoss(ctx, t)
 			continue
 		}
+		if t.unsettled >= patient && c.enough() {
+			c.rest(ctx, t, fullDelay(t.unsettled-patient, c.rand()))
+		}
 		if t.short > 0 {
 			c.sleep(ctx, t, retryDelay(t.short-1, 0, nil, c.rand()))
 		}
@@ -167,6 +189,21 @@ func (c *connector) keep(ctx context.Context, t *target) {
 			c.sleep(ctx, t, wait)
 		}
 	}
+}
+
+// rest leaves a peer alone for d, or until it is needed or connected.
+func (c *connector) rest(ctx context.Context, t *target, d time.Duration) {
+	end := time.Now().Add(d)
+	for ctx.Err() == nil && c.enough() && !c.connected(t) && time.Now().Before(end) {
+		c.sleep(ctx, t, min(lasting, time.Until(end)))
+	}
+}
+
+// fullDelay returns how long to leave a peer alone that closed the connection
+// for the n-th time in a row, from 0. jitter is from [0, 1).
+func fullDelay(n int, jitter float64) time.Duration {
+	d := min(maxFullRetry, fullRetry<<min(n, 6))
+	return d/2 + time.Duration(jitter*float64(d/2))
 }
 
 // attempt makes one attempt to connect, and leaves the other side time to
@@ -209,6 +246,10 @@ func (c *connector) awaitLoss(ctx context.Context, t *target) {
 	t.short++
 	if t.since.Sub(start) >= lasting {
 		t.short = 0
+	}
+	t.unsettled++
+	if t.since.Sub(start) >= settled {
+		t.unsettled = 0
 	}
 	t.set(func(s *BootstrapState) { s.Connected = false })
 	c.logger.Warn("lost a bootstrap peer, connecting again", "peer", state.PeerID, "address", state.Addr)

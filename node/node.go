@@ -43,6 +43,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"p2ping/node/catchup"
+	"p2ping/node/discovery"
 	"p2ping/node/entry"
 	"p2ping/node/ledger"
 )
@@ -64,6 +65,13 @@ type Config struct {
 	// Dir is the data directory, for what the node remembers of its peers;
 	// nil remembers nothing.
 	Dir *os.Root
+	// NoDiscovery keeps the node to those who connect to it and those it is told
+	// to connect to: it neither looks for peers, nor remembers any, nor is told
+	// of to others.
+	NoDiscovery bool
+	// MDNS announces the node on the local network and finds others there.
+	// NoDiscovery goes before it.
+	MDNS bool
 	// Version is what GET /id tells.
 	Version string
 	// Logger receives what the node has to say; nil discards it.
@@ -99,6 +107,7 @@ type Node struct {
 	receipts  *receipts
 	watchdog  *watchdog
 	pinger    *pinger
+	finder    *discovery.Finder // nil without discovery
 
 	running sync.WaitGroup // Run, if it was called
 	stop    context.CancelFunc
@@ -182,6 +191,9 @@ func (n *Node) wire(cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := n.wireDiscovery(cfg); err != nil {
+		return err
+	}
 	if err := n.metrics.register(cfg.Registerer, n); err != nil {
 		return err
 	}
@@ -206,6 +218,9 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { n.connector.run(ctx) })
 	work.Go(func() { n.watchdog.run(ctx) })
 	work.Go(func() { n.pinger.run(ctx) })
+	if n.finder != nil {
+		work.Go(func() { n.report(ctx, "finding peers", n.finder.Run) })
+	}
 	work.Go(func() { n.report(ctx, "catching up", n.catchup.Run) })
 	work.Go(func() { n.report(ctx, "keeping the ledger", n.ledger.Run) })
 	<-ctx.Done()
@@ -228,8 +243,11 @@ func (n *Node) Close() error {
 		n.receipts.close()
 	}
 	var err error
+	if n.finder != nil {
+		err = n.finder.Close()
+	}
 	if n.catchup != nil {
-		err = n.catchup.Close()
+		err = errors.Join(err, n.catchup.Close())
 	}
 	if n.gossip != nil {
 		n.gossip.cancel()
@@ -245,10 +263,16 @@ func (n *Node) topicPeers() []peer.ID { return n.gossip.members.list() }
 func (n *Node) peerJoined(id peer.ID) {
 	n.logger.Debug("a peer joined the topic", "peer", id)
 	n.catchup.PeerJoined(id)
+	if n.finder != nil {
+		n.finder.PeerJoined(id)
+	}
 }
 
 func (n *Node) peerLeft(id peer.ID) {
 	n.logger.Debug("a peer left the topic", "peer", id)
+	if n.finder != nil {
+		n.finder.PeerLeft(id)
+	}
 }
 
 // lost counts a message that the fast path dropped and starts a catch-up with

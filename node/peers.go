@@ -31,7 +31,8 @@ type PeerInfo struct {
 	// RTT is the smoothed round trip time; 0 until it was measured.
 	RTT         time.Duration
 	ConnectedAt time.Time
-	// Found says how the peer was found: bootstrap, incoming or manual.
+	// Found says how the peer was found: bootstrap, discovery (another peer told
+	// of it), remembered, mdns, incoming or manual.
 	Found string
 }
 
@@ -40,6 +41,8 @@ type peerView struct {
 	OnTopic   func(peer.ID) bool
 	InMesh    func(peer.ID) bool
 	Bootstrap func(peer.ID) bool
+	// Found names how discovery found a peer, "" if it didn't; nil never did.
+	Found func(peer.ID) string
 }
 
 // listPeers describes every connected peer, those connected longest first.
@@ -57,9 +60,13 @@ func listPeers(h host.Host, view peerView) []PeerInfo {
 		info.OnTopic = view.OnTopic(id)
 		info.InMesh = view.InMesh(id)
 		info.RTT = h.Peerstore().LatencyEWMA(id)
+		if view.Found != nil {
+			info.Found = view.Found(id)
+		}
 		switch {
 		case view.Bootstrap(id):
 			info.Found = "bootstrap"
+		case info.Found != "":
 		case info.Direction == "inbound":
 			info.Found = "incoming"
 		default:

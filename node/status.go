@@ -64,6 +64,7 @@ func (n *Node) Readiness() Readiness {
 	bootstrap := n.connector.state()
 	if len(bootstrap) == 0 {
 		r.Reasons = append(r.Reasons, "alone: no bootstrap peer was named, and no peer has connected yet")
+		r.Reasons = append(r.Reasons, n.whyAlone()...)
 		return r
 	}
 	r.Ready = false
@@ -77,6 +78,7 @@ func (n *Node) Readiness() Readiness {
 			r.Reasons = append(r.Reasons, fmt.Sprintf("bootstrap peer %s: connecting", b.Addr))
 		}
 	}
+	r.Reasons = append(r.Reasons, n.whyAlone()...)
 	return r
 }
 

@@ -10,6 +10,7 @@ var (
 	seedFlag  = flag.Uint64("seed", 0, "replay one schedule: the one with this `seed`")
 	seedsFlag = flag.Int("seeds", fewSeeds(), "play `N` schedules")
 	firstFlag = flag.Uint64("first", 1, "the first schedule's `seed`")
+	manyFlag  = flag.Int("many", 60, "have `N` nodes in a network of many")
 	logFlag   = flag.Bool("nodelog", false, "print every node's log, with virtual times")
 )
 

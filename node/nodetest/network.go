@@ -57,6 +57,8 @@ type Options struct {
 	// Discovery lets nodes find others than those they are told of. Without it
 	// a network keeps the shape that it is given.
 	Discovery bool
+	// Topic names the topic of the i-th node; nil is one for all.
+	Topic func(i int) string
 	// Log receives every node's log, each record with its virtual time. Nil
 	// discards it.
 	Log io.Writer

@@ -155,7 +155,7 @@ func (d *Node) start() (*life, error) {
 	l.node, err = node.New(node.Config{
 		Host:           l.host.Host,
 		Ledger:         l.ledger,
-		Topic:          "nodetest",
+		Topic:          d.topic(),
 		Bootstrap:      bootstrap,
 		Dir:            l.root,
 		Logger:         logger,
@@ -170,6 +170,14 @@ func (d *Node) start() (*life, error) {
 	l.cancel, l.ran = cancel, make(chan error, 1)
 	go func() { l.ran <- l.node.Run(ctx) }()
 	return l, nil
+}
+
+// topic is the topic that the node is on.
+func (d *Node) topic() string {
+	if d.net.opts.Topic == nil {
+		return "nodetest"
+	}
+	return d.net.opts.Topic(d.Index)
 }
 
 // ledgerPath is where the node's ledger is kept now.

@@ -1,0 +1,57 @@
+// Package discovery finds the peers that make a network outlive any of its
+// nodes: those that a node was not told of. Nodes that share a bootstrap peer
+// meet, stay together when it dies, and after a restart find their way back
+// through the peers that they remember.
+//
+// A [Finder] wants 8 peers on the topic, of which it has chosen 3 itself. While
+// it has fewer it asks topic peers, on a stream protocol of its own, for up to
+// 16 members that they are connected to, drawn at random, and dials some of
+// them, at random: so links lead all across the network, a small network (up to
+// 9 nodes) ends up with everyone connected to everyone, and a large one never.
+// Who has enough asks nobody and dials nobody, but for peers that went away:
+// they may be the other half of a network that was cut in two, and are looked
+// for, ever less often, for a day. The frames are in PROTOCOL.md.
+//
+// # Remembered peers
+//
+// Members that were met are kept in peers.json of the data directory, at most
+// 200, for 30 days since they were last seen, with the addresses at which they
+// were reached and those that they claim within the same network. They are
+// dialled when too few peers are connected, those that failed least first. The
+// file is a cache: a damaged one is put aside with a warning.
+//
+// # Trust
+//
+// A record of a peer is not signed. Signed peer records exist in libp2p, but
+// they can't be edited, and a node's own has its loopback and private
+// addresses and Docker's in it, which are nobody's business beyond its network.
+// What a signature would prove is that the peer once claimed the addresses;
+// that it is there now is proved by the dial, whose handshake fails for anybody
+// else. And who tells of a peer tells only of those it is connected to now.
+//
+// So a liar costs dials: at most 16 at once and 15 a minute, whoever tells, at
+// up to 8 addresses each; twice for one peer within 10 minutes; at most 64 such
+// peers known. Private addresses are dialled only when a peer tells that is
+// itself in a private network, loopback ones only when it is on this machine,
+// and names never, so that nobody outside can have a node search the network
+// that it is in. A peer inside can, at that rate. Strangers who connect in
+// numbers fill the places that are wanted, but for the 3 that a node chooses.
+// Who controls all members that a node has ever met controls what it sees:
+// against that, name several bootstrap peers.
+//
+// What is told of addresses: see tellable.
+//
+// # Why not a DHT
+//
+// go-libp2p-kad-dht v0.41.0 was weighed against this, on go-libp2p v0.51.0, in a
+// program of a host and GossipSub: it adds 22 modules (83 to 105) and 4.3 MB
+// (35.2 to 39.5 MB). It answers a harder question, who of millions holds a key,
+// from peers that need not be members. All that is asked here is for members of
+// one topic, and every peer on the topic knows some. A DHT drops private
+// addresses unless it is told it is on a LAN, so that loopback, LAN and internet
+// would each need a mode of their own, and one network across them two.
+//
+// # Concurrency
+//
+// All methods may be called at any time from any goroutine.
+package discovery

@@ -1,0 +1,87 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"p2ping/node/discovery"
+)
+
+// enoughPeers is how many topic peers make a node stop insisting on a bootstrap
+// peer that keeps closing the connection, as one does that has no more room:
+// GossipSub's degree.
+const enoughPeers = 6
+
+// wireDiscovery makes the part that finds peers beyond the bootstrap peers.
+func (n *Node) wireDiscovery(cfg Config) (err error) {
+	if cfg.NoDiscovery {
+		return nil
+	}
+	n.finder, err = discovery.New(discovery.Config{
+		Host:       n.host,
+		Topic:      n.topic,
+		Peers:      n.topicPeers,
+		Dial:       n.dialer.dialFound,
+		Kept:       n.connector.keeps,
+		Dir:        cfg.Dir,
+		MDNS:       cfg.MDNS,
+		Logger:     n.logger,
+		Registerer: cfg.Registerer,
+	})
+	if err != nil {
+		return fmt.Errorf("starting discovery: %w", err)
+	}
+	return nil
+}
+
+// dialFound connects to a peer that may have been told of us at the same time:
+// one of the two leaves the other a moment to dial first.
+func (d *dialer) dialFound(ctx context.Context, info peer.AddrInfo) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	if pause := grace(d.host.ID(), info.ID, dialledByNobody, rand.Float64()); pause > 0 && !wait(ctx, pause) {
+		return ctx.Err()
+	}
+	if isConnected(d.host, info.ID) {
+		return nil
+	}
+	d.clearBackoff(info.ID)
+	return d.host.Connect(ctx, info)
+}
+
+// enough reports whether the node can do without its bootstrap peers.
+func (n *Node) enough() bool { return n.gossip.members.count() >= enoughPeers }
+
+// found says how a peer was found, if discovery did it; else "".
+func (n *Node) found(id peer.ID) string {
+	if n.finder == nil {
+		return ""
+	}
+	source, _ := n.finder.Found(id)
+	return source.String()
+}
+
+// whyAlone says in words what discovery has to do with having no peers.
+func (n *Node) whyAlone() []string {
+	if n.finder == nil {
+		return []string{"discovery is off"}
+	}
+	state := n.finder.State()
+	var reasons []string
+	if state.Twin {
+		reasons = append(reasons, "another node uses this node's identity: give one of them a key of its own")
+	}
+	switch {
+	case state.Remembered > 0 && state.LastError != "":
+		reasons = append(reasons, fmt.Sprintf("of %d remembered peers none is reached: %s", state.Remembered, state.LastError))
+	case state.Remembered > 0:
+		reasons = append(reasons, fmt.Sprintf("connecting to %d remembered peers", state.Remembered))
+	}
+	if state.MDNS {
+		reasons = append(reasons, "nobody on this topic was found on the local network by mDNS")
+	}
+	return reasons
+}
