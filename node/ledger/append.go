@@ -37,7 +37,7 @@ func (l *Ledger) commit(batch []*call) {
 		w := newWriter(s, batch)
 		for _, c := range batch {
 			first := len(added)
-			if added, err = w.put(added, c); err != nil {
+			if added, err = w.take(added, c); err != nil {
 				return nil, err
 			}
 			c.records = added[first:len(added):len(added)]
@@ -78,9 +78,9 @@ func newWriter(s snapshot, batch []*call) *writer {
 	return &writer{snapshot: s, lowest: entry.LastKey(), arena: make([]byte, 0, size)}
 }
 
-// put stores those of a call's entries that are new, and appends their records
+// take stores those of a call's entries that are new, and appends their records
 // to added.
-func (w *writer) put(added []Record, c *call) ([]Record, error) {
+func (w *writer) take(added []Record, c *call) ([]Record, error) {
 	for _, e := range c.entries {
 		key := e.Key()
 		if _, held := w.lookup(key); held || key.Time < w.floor {
@@ -97,7 +97,7 @@ func (w *writer) put(added []Record, c *call) ([]Record, error) {
 
 // putRecord stores a record under its cursor, which is w.next or higher.
 func (w *writer) putRecord(key entry.Key, r Record) error {
-	if err := w.log.Put(w.keep(func(b []byte) []byte { return appendCursor(b, r.Cursor) }),
+	if err := w.put(w.log, w.keep(func(b []byte) []byte { return appendCursor(b, r.Cursor) }),
 		w.keep(func(b []byte) []byte { return appendRecord(b, r) })); err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (w *writer) putRecord(key entry.Key, r Record) error {
 		w.forget(old) // damaged, or it would be held
 	}
 	at := rowOf(r)
-	if err := w.index.Put(k, w.keep(func(b []byte) []byte { return at.append(b, k) })); err != nil {
+	if err := w.put(w.index, k, w.keep(func(b []byte) []byte { return at.append(b, k) })); err != nil {
 		return err
 	}
 	w.add(at)

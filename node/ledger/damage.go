@@ -31,7 +31,7 @@ func (l *Ledger) drop(found []damage) int {
 			if at, ok := s.lookup(d.key); !ok || at != d.at {
 				continue // another has dropped it
 			}
-			if err := errors.Join(s.index.Delete(d.key.Append(nil)), s.log.Delete(appendCursor(nil, d.at.cursor))); err != nil {
+			if err := errors.Join(s.delete(s.index, d.key.Append(nil)), s.delete(s.log, appendCursor(nil, d.at.cursor))); err != nil {
 				return nil, err
 			}
 			if d.key.Time >= s.floor {
@@ -172,7 +172,7 @@ func (l *Ledger) mend() int {
 				continue
 			}
 			s.forget(v)
-			if err := s.index.Delete(k); err != nil {
+			if err := s.delete(s.index, k); err != nil {
 				return nil, err
 			}
 			gone = append(gone, key)

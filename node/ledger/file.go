@@ -38,17 +38,14 @@ const rebuildHint = "`p2ping ledger rebuild` keeps the file aside, saves what ca
 
 // openFile opens the ledger's file, or makes it. Its errors about damage carry
 // a hint.
-func openFile(path string, noSync bool, logger *slog.Logger) (*bbolt.DB, error) {
+func openFile(path string, noSync bool, logger *slog.Logger) (*bbolt.DB, *os.File, error) {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		if err := createFile(path, noSync, logger); err != nil {
-			return nil, err
+			return nil, nil, fullOr(err)
 		}
 	}
-	db, err := openBolt(path, noSync, logger)
-	if errors.Is(err, ErrDamaged) {
-		return nil, fmt.Errorf("%w; %s", err, rebuildHint)
-	}
-	return db, err
+	db, f, err := openBolt(path, noSync, logger)
+	return db, f, hinted(fullOr(err))
 }
 
 // createFile makes an empty ledger under another name and gives it its own
@@ -62,7 +59,7 @@ func createFile(path string, noSync bool, logger *slog.Logger) error {
 		return err
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // gone already when it was renamed
-	db, err := openBolt(f.Name(), noSync, logger)
+	db, _, err := openBolt(f.Name(), noSync, logger)
 	if err != nil {
 		return err
 	}
@@ -99,26 +96,29 @@ func syncDir(path string) error {
 	return d.Close()
 }
 
-// openBolt opens a bbolt file that is a ledger, or empty.
-func openBolt(path string, noSync bool, logger *slog.Logger) (*bbolt.DB, error) {
-	db, err := openUnchecked(path, noSync, logger)
+// openBolt opens a bbolt file that is a ledger, or empty. The file that it
+// returns belongs to the database.
+func openBolt(path string, noSync bool, logger *slog.Logger) (*bbolt.DB, *os.File, error) {
+	db, f, err := openPages(path, noSync, logger)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := initialise(db); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, nil, errors.Join(err, db.Close())
 	}
-	return db, nil
+	return db, f, nil
 }
 
-func openUnchecked(path string, noSync bool, logger *slog.Logger) (db *bbolt.DB, err error) {
+// openPages opens a bbolt file and checks its pages.
+func openPages(path string, noSync bool, logger *slog.Logger) (db *bbolt.DB, f *os.File, err error) {
 	defer recoverDamage(&err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 		// bbolt trusts its pages, and can fault or recurse for ever on bad
 		// ones. So they are checked between its opening the file and reading it.
-		OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
-			return openLocked(path, flag, mode, logger)
+		OpenFile: func(path string, flag int, mode os.FileMode) (_ *os.File, err error) {
+			f, err = openLocked(path, flag, mode, logger)
+			return f, err
 		},
 		Timeout: lockPatience,
 		NoSync:  noSync,
@@ -136,13 +136,13 @@ func openUnchecked(path string, noSync bool, logger *slog.Logger) (db *bbolt.DB,
 	switch {
 	case err == nil:
 		db.AllocSize = allocStep
-		return db, nil
+		return db, f, nil
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, ErrLocked
+		return nil, nil, ErrLocked
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	return nil, err
+	return nil, nil, err
 }
 
 // openLocked opens and locks the file and checks its structure, unless it is

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +19,14 @@ func isFull(err error) bool {
 		}
 	}
 	return errors.Is(err, berrors.ErrMaxSizeReached)
+}
+
+// fullOr makes an error about want of room [ErrFull].
+func fullOr(err error) error {
+	if err == nil || !isFull(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrFull, err)
 }
 
 // setFull notes whether there is room, and says so when that changes.

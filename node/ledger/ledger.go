@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,7 +78,11 @@ type Ledger struct {
 	queue    queue
 	prefixes prefixes
 	suspects suspects
-	// change is db.Update, but in tests of a disk that fails.
+	file     *os.File // db's; closed by db
+	// broken is set when db must not be touched any more. See begin.
+	broken atomic.Bool
+	// change runs a function in a writing transaction and commits. It is
+	// replaced in tests of a disk that fails.
 	change func(func(*bbolt.Tx) error) error
 	// kick wakes Run: a limit is exceeded, or the disk is full. Capacity 1.
 	kick chan struct{}
@@ -116,10 +121,10 @@ func Open(config Config) (*Ledger, error) {
 	}
 	l.queue.init()
 	var err error
-	if l.db, err = openFile(config.Path, config.NoSync, l.logger); err != nil {
+	if l.db, l.file, err = openFile(config.Path, config.NoSync, l.logger); err != nil {
 		return nil, fmt.Errorf("opening ledger %q: %w", config.Path, err)
 	}
-	l.change = l.db.Update
+	l.change = func(f func(*bbolt.Tx) error) error { return l.inTx(true, f) }
 	if err := l.reload(); err != nil {
 		return nil, fmt.Errorf("opening ledger %q: %w", config.Path, errors.Join(err, l.db.Close()))
 	}
@@ -134,7 +139,11 @@ func (l *Ledger) Close() error {
 	}
 	l.writing.Lock() // a prune or scrub that is under way ends with ErrClosed at its next step
 	defer l.writing.Unlock()
-	if err := l.db.Close(); err != nil {
+	closing := l.db.Close
+	if l.broken.Load() {
+		closing = l.file.Close // the mapping stays until the process ends
+	}
+	if err := closing(); err != nil {
 		return fmt.Errorf("closing ledger %q: %w", l.path, err)
 	}
 	return nil

@@ -181,17 +181,27 @@ func (p rawPage) branchChildren(ids []uint64) ([]uint64, error) {
 	}
 	var last []byte
 	for i := range int(p.count) {
-		start := pageHeader + i*elementSize
-		key := uint64(start) + uint64(binary.NativeEndian.Uint32(p.bytes[start:]))
-		end := key + uint64(binary.NativeEndian.Uint32(p.bytes[start+4:]))
-		if key == end || end > uint64(len(p.bytes)) {
+		key := p.branchKey(i)
+		if key == nil {
 			return nil, fmt.Errorf("%w: element %d of page %d is out of bounds", ErrDamaged, i, p.id)
 		}
-		if i > 0 && bytes.Compare(last, p.bytes[key:end]) >= 0 {
+		if i > 0 && bytes.Compare(last, key) >= 0 {
 			return nil, fmt.Errorf("%w: page %d is out of order", ErrDamaged, p.id)
 		}
-		last = p.bytes[key:end]
-		ids = append(ids, binary.NativeEndian.Uint64(p.bytes[start+8:]))
+		last = key
+		ids = append(ids, binary.NativeEndian.Uint64(p.bytes[pageHeader+i*elementSize+8:]))
 	}
 	return ids, nil
+}
+
+// branchKey returns the key of a branch's element, or nil when it is out of
+// bounds. The element itself must be within.
+func (p rawPage) branchKey(i int) []byte {
+	start := pageHeader + i*elementSize
+	key := uint64(start) + uint64(binary.NativeEndian.Uint32(p.bytes[start:]))
+	end := key + uint64(binary.NativeEndian.Uint32(p.bytes[start+4:]))
+	if key >= end || end > uint64(len(p.bytes)) {
+		return nil
+	}
+	return p.bytes[key:end]
 }

@@ -100,6 +100,7 @@ func (l *Ledger) each(lo, hi entry.Key, down bool) iter.Seq2[Record, error] {
 type page struct {
 	records []Record
 	damaged []damage
+	dropped int // of the damaged
 	bytes   int
 	last    entry.Key // of those looked at
 	end     bool      // nothing follows
@@ -134,7 +135,7 @@ func (l *Ledger) page(lo, hi entry.Key, down bool) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	l.drop(p.damaged)
+	p.dropped = l.drop(p.damaged)
 	return p, nil
 }
 
@@ -202,7 +203,9 @@ func (l *Ledger) Count(lo, hi entry.Key) (n int, err error) {
 // limit; it is empty only when there are none. The newest few thousand records
 // come from memory.
 func (l *Ledger) After(cursor uint64, limit int) ([]Record, error) {
-	limit = min(limit, pageRecords)
+	if limit = min(limit, pageRecords); limit <= 0 {
+		return nil, nil
+	}
 	l.mu.Lock()
 	records, ok := l.recent.after(cursor)
 	if ok {

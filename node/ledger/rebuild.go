@@ -28,7 +28,7 @@ const cursorJump = 1 << 20
 // it can be.
 func Rebuild(path string) (aside string, err error) {
 	if aside, err = rebuild(path, time.Now()); err != nil {
-		return "", fmt.Errorf("rebuilding ledger %q: %w", path, err)
+		return "", fmt.Errorf("rebuilding ledger %q: %w", path, fullOr(err))
 	}
 	return aside, nil
 }
@@ -200,7 +200,7 @@ func (l *Ledger) restore(old io.ReaderAt, records []found) error {
 			return err
 		}
 	}
-	return nil
+	return l.reload()
 }
 
 func (l *Ledger) restoreBatch(old io.ReaderAt, batch []found, again *[]found) error {

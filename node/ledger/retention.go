@@ -130,7 +130,7 @@ func (l *Ledger) sweepStep(limit int) (int, error) {
 			if key.Time >= s.floor {
 				break
 			}
-			if err := s.log.Delete(appendCursor(nil, at.cursor)); err != nil {
+			if err := s.delete(s.log, appendCursor(nil, at.cursor)); err != nil {
 				return nil, err
 			}
 			keys = append(keys, key.Append(nil))
@@ -139,7 +139,7 @@ func (l *Ledger) sweepStep(limit int) (int, error) {
 			return nil, errNothing
 		}
 		for _, k := range keys {
-			if err := s.index.Delete(k); err != nil {
+			if err := s.delete(s.index, k); err != nil {
 				return nil, err
 			}
 		}

@@ -8,7 +8,7 @@ import (
 
 // The pace of Run.
 const (
-	// scrubRest is the pause after each page of scrubPage records: a million
+	// scrubRest is the pause after each page of 256 records: a million
 	// records take some two hours, at a load too small to be seen.
 	scrubRest = time.Second
 	// scrubFirst is when the first scrub begins, after the start; scrubEvery

@@ -7,40 +7,38 @@ import (
 	"p2ping/node/entry"
 )
 
-// scrubPage is the number of records that scrub checks within a transaction.
-const scrubPage = 128
-
-// Scrub reads everything that is stored and checks it: each record against its
-// checksum, its entry's id and its row, each row against its record. What is
-// damaged is dropped, a record that the index has lost is put back, and the
-// totals are counted anew. It returns how many records and rows it dropped.
+// Scrub reads everything that is stored and checks it: each row's record
+// against its checksum, its entry's id and the row, and that each record has a
+// row. What is damaged is dropped, a record that the index has lost is put
+// back, and the totals are counted anew. It returns how many records and rows
+// it dropped.
 func (l *Ledger) Scrub(ctx context.Context) (dropped int, err error) {
 	return l.scrub(ctx, 0)
 }
 
 // scrub is Scrub with a pause after each page.
 func (l *Ledger) scrub(ctx context.Context, pause time.Duration) (dropped int, err error) {
-	for cursor, more := uint64(0), true; more; {
-		var n int
-		if cursor, n, more, err = l.scrubLog(cursor); err != nil {
-			return dropped, err
-		}
-		dropped += n
-		if err := rest(ctx, pause); err != nil {
-			return dropped, err
-		}
-	}
 	for from, more := (entry.Key{}), true; more; {
-		var n int
-		if from, n, more, err = l.scrubIndex(from); err != nil {
+		p, err := l.page(from, entry.LastKey(), false)
+		if err != nil {
 			return dropped, err
 		}
-		dropped += n
+		dropped += p.dropped
+		from, more = after(p.last), !p.end
 		if err := rest(ctx, pause); err != nil {
 			return dropped, err
 		}
 	}
-	return dropped + l.mend(), l.recount()
+	dropped += l.mend()
+	for cursor, more := uint64(0), true; more; {
+		if cursor, more, err = l.scrubLog(cursor); err != nil {
+			return dropped, err
+		}
+		if err := rest(ctx, pause); err != nil {
+			return dropped, err
+		}
+	}
+	return dropped, l.recount()
 }
 
 // rest waits, and returns the context's error when that has ended.
@@ -59,9 +57,8 @@ func rest(ctx context.Context, pause time.Duration) error {
 	return nil
 }
 
-// scrubLog checks the records of a page of the log, after cursor.
-func (l *Ledger) scrubLog(cursor uint64) (last uint64, dropped int, more bool, err error) {
-	var damaged []damage
+// scrubLog looks for records without a row in a page of the log, after cursor.
+func (l *Ledger) scrubLog(cursor uint64) (last uint64, more bool, err error) {
 	var strays []uint64
 	records, bytes := 0, 0
 	last = cursor
@@ -70,31 +67,26 @@ func (l *Ledger) scrubLog(cursor uint64) (last uint64, dropped int, more bool, e
 		for k, v := c.Seek(appendCursor(nil, cursor+1)); k != nil; k, v = c.Next() {
 			at, err := decodeCursor(k)
 			if err != nil || at <= last {
-				continue // out of order: a rebuild gets rid of it
+				continue // out of order: only a rebuild gets rid of that
+			}
+			if records >= pageRecords || bytes > 0 && bytes+len(v) > pageBytes {
+				more = true
+				return nil
 			}
 			last = at
 			records++
 			bytes += min(len(v), maxRecord)
-			switch r, err := s.readLogged(at, v); {
-			case err != nil:
-				damaged = append(damaged, damage{at: row{cursor: at}, err: err})
+			if r, err := s.readLogged(at, v); err != nil || r.Entry == nil {
 				strays = append(strays, at)
-			case r.Entry == nil:
-				strays = append(strays, at)
-			}
-			if bytes > pageBytes/4 || records >= scrubPage {
-				more = true
-				return nil
 			}
 		}
 		return nil
 	})
 	l.touch(bytes)
 	if err != nil {
-		return last, 0, false, err
+		return last, false, err
 	}
-	dropped = l.dropLogged(damaged)
-	return last, dropped, more, l.mendLog(strays)
+	return last, more, l.mendLog(strays)
 }
 
 // mendLog puts records that the index has lost back into it, and deletes
@@ -131,7 +123,7 @@ func (l *Ledger) mendLog(strays []uint64) error {
 					continue
 				}
 			}
-			if err := s.log.Delete(appendCursor(nil, cursor)); err != nil {
+			if err := s.delete(s.log, appendCursor(nil, cursor)); err != nil {
 				return nil, err
 			}
 			gone++
@@ -155,31 +147,7 @@ func (s snapshot) reindex(key entry.Key, at row) error {
 		s.forget(old)
 	}
 	s.add(at)
-	return s.index.Put(k, at.append(nil, k))
-}
-
-// scrubIndex checks that the rows of a page have records, from a key on.
-func (l *Ledger) scrubIndex(from entry.Key) (next entry.Key, dropped int, more bool, err error) {
-	var damaged []damage
-	rows := 0
-	err = l.view(func(s snapshot) error {
-		s.scan(from, entry.LastKey(), func(key entry.Key, at row) bool {
-			next = after(key)
-			if s.log.Get(appendCursor(nil, at.cursor)) == nil {
-				_, err := s.read(key, at)
-				damaged = append(damaged, damage{key: key, at: at, err: err})
-			}
-			rows++
-			more = rows >= pageKeys
-			return !more
-		})
-		return nil
-	})
-	l.touch(rows * (rowOnDisk + entryOverhead))
-	if err != nil {
-		return next, 0, false, err
-	}
-	return next, l.drop(damaged), more, nil
+	return s.put(s.index, k, at.append(nil, k))
 }
 
 // recount counts the totals anew and corrects them, which only damaged rows

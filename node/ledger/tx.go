@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -17,6 +18,7 @@ type snapshot struct {
 	id               int // of the transaction
 	log, index, meta *bbolt.Bucket
 	suspects         *suspects
+	sound            *sound // of a writing transaction
 }
 
 func (l *Ledger) snapshot(tx *bbolt.Tx) (snapshot, error) {
@@ -34,20 +36,74 @@ func (l *Ledger) snapshot(tx *bbolt.Tx) (snapshot, error) {
 // view runs f in a reading transaction. What f panics with, faults of the
 // mapped file included, becomes an error that wraps [ErrDamaged].
 func (l *Ledger) view(f func(snapshot) error) error {
-	err := l.guarded(func() error {
-		return l.db.View(func(tx *bbolt.Tx) error {
-			s, err := l.snapshot(tx)
-			if err != nil {
-				return err
-			}
-			return f(s)
-		})
+	err := l.inTx(false, func(tx *bbolt.Tx) error {
+		s, err := l.snapshot(tx)
+		if err != nil {
+			return err
+		}
+		return f(s)
 	})
 	if l.suspects.any.Load() {
 		l.suspects.report(l.logger)
 		l.wake()
 	}
 	return err
+}
+
+// inTx runs f in a transaction, and commits a writing one.
+func (l *Ledger) inTx(writable bool, f func(*bbolt.Tx) error) (err error) {
+	defer recoverDamage(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	tx, err := l.begin(writable)
+	if err != nil {
+		return err
+	}
+	// After a panic this gives back bbolt's locks without a look at its pages,
+	// unlike what bbolt.DB.Update does; after a commit it does nothing.
+	defer tx.Rollback() //nolint:errcheck // says only that the transaction is over
+	if err := f(tx); err != nil || !writable {
+		return hinted(err)
+	}
+	return hinted(tx.Commit())
+}
+
+// begin begins a transaction. When that panics, as bbolt's meta pages cannot be
+// read any more, bbolt's locks stay locked: it is not touched again then.
+func (l *Ledger) begin(writable bool) (tx *bbolt.Tx, err error) {
+	if l.broken.Load() {
+		return nil, hinted(fmt.Errorf("%w: its first pages cannot be read", ErrDamaged))
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			l.broken.Store(true)
+			panic(r)
+		}
+	}()
+	tx, err = l.db.Begin(writable)
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		err = ErrClosed
+	}
+	return tx, err
+}
+
+// hinted adds a hint to an error about damage that has none. Damage is also
+// what bbolt says when a pair has become a bucket.
+func hinted(err error) error {
+	if errors.Is(err, berrors.ErrIncompatibleValue) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if !errors.Is(err, ErrDamaged) || strings.HasSuffix(err.Error(), rebuildHint) {
+		return err
+	}
+	return fmt.Errorf("%w; %s", err, rebuildHint)
+}
+
+// recoverDamage makes an error of a panic. bbolt panics, and reading the mapped
+// file faults, where the file is not what it was when it was opened.
+func recoverDamage(err *error) {
+	if r := recover(); r != nil {
+		*err = hinted(fmt.Errorf("%w: %v", ErrDamaged, r))
+	}
 }
 
 // errNothing ends an update that turned out to change nothing.
@@ -62,16 +118,15 @@ func (l *Ledger) update(f func(snapshot) (added []Record, err error)) error {
 	defer l.writing.Unlock()
 	var after snapshot
 	var added []Record
-	err := l.guarded(func() error {
-		return l.change(func(tx *bbolt.Tx) (err error) {
-			if after, err = l.snapshot(tx); err != nil {
-				return err
-			}
-			if added, err = f(after); err != nil {
-				return err
-			}
-			return storeTotals(tx, *after.totals)
-		})
+	err := l.change(func(tx *bbolt.Tx) (err error) {
+		if after, err = l.snapshot(tx); err != nil {
+			return err
+		}
+		after.sound = l.newSound(tx)
+		if added, err = f(after); err != nil {
+			return err
+		}
+		return storeTotals(tx, *after.totals)
 	})
 	l.prefixes.settle()
 	switch {
@@ -85,31 +140,12 @@ func (l *Ledger) update(f func(snapshot) (added []Record, err error)) error {
 		return err
 	case isFull(err):
 		l.setFull(true)
-		err = fmt.Errorf("%w: %w", ErrFull, err)
+		err = fullOr(err)
 	}
 	if again := l.reload(); again != nil {
 		err = errors.Join(err, again)
 	}
 	return err
-}
-
-// guarded makes errors of panics and faults. bbolt panics, and reading the
-// mapped file faults, where the file is not what it was when it was opened.
-func (l *Ledger) guarded(f func() error) (err error) {
-	defer func() {
-		if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-			err = ErrClosed
-		}
-	}()
-	defer recoverDamage(&err)
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	return f()
-}
-
-func recoverDamage(err *error) {
-	if r := recover(); r != nil {
-		*err = fmt.Errorf("%w: %v; %s", ErrDamaged, r, rebuildHint)
-	}
 }
 
 // lookup finds the row of a key. A damaged row is none.

@@ -1,0 +1,150 @@
+package ledger
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"p2ping/node/entry"
+)
+
+func TestRebuildKeepsAll(t *testing.T) {
+	for _, n := range []int{0, 1, 3, 3000} {
+		l := open(t, Config{NoSync: true})
+		e := fakes(t, n, 1000)
+		for part := range slices.Chunk(slices.Clone(e), 100) {
+			slices.Reverse(part)
+			add(t, l, part...)
+		}
+		want, last := arrivals(t, l, 1000), l.State().Last
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.ReadFile(l.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		aside, err := Rebuild(l.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept, err := os.ReadFile(aside); err != nil || string(kept) != string(before) {
+			t.Error("the old file was not kept")
+		}
+		if names, err := os.ReadDir(filepath.Dir(l.path)); err != nil || len(names) != 2 {
+			t.Errorf("there is more than the two: %v", names)
+		}
+		l = open(t, Config{Path: l.path})
+		sameKeys(t, l, e)
+		got := arrivals(t, l, 1000)
+		if len(got) != len(want) {
+			t.Fatalf("got %d, want %d", len(got), len(want))
+		}
+		for i, r := range got {
+			if w := want[i]; r.Cursor != w.Cursor || !r.ReceivedAt.Equal(w.ReceivedAt) || r.Via != w.Via || r.Entry.ID != w.Entry.ID {
+				t.Fatalf("got %+v, want %+v", r, w)
+			}
+		}
+		if s := l.State(); s.Last <= last {
+			t.Errorf("the next cursor may have been used: %d after %d", s.Last, last)
+		}
+		// Again, in the same second.
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Rebuild(l.path)
+		if err != nil || again == aside {
+			t.Errorf("got %q again, %v", again, err)
+		}
+		sameKeys(t, open(t, Config{Path: l.path}), e)
+	}
+}
+
+// Whatever is wrong with a file, a rebuild makes a ledger of it that works, and
+// of random damage it saves nearly all.
+func TestRebuildOfDamage(t *testing.T) {
+	r := seeded(t)
+	good := sample(t, 2000)
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	if err := os.WriteFile(path, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	whole := open(t, Config{Path: path})
+	held := keysOf(t, whole)
+	if err := whole.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e := fakes(t, 5, 6000)
+	for _, tt := range []struct {
+		name   string
+		damage func([]byte) []byte
+		saved  int // at least
+	}{
+		{"no metas", func(b []byte) []byte { clear(b[:2*os.Getpagesize()]); return b }, len(held)},
+		{"cut", func(b []byte) []byte { return b[:len(b)-len(b)/4+17] }, len(held) / 3},
+		{"garbage", func(b []byte) []byte { clear(b); return b }, 0},
+		{"nothing", func([]byte) []byte { return nil }, 0},
+		{"a byte in each second page", func(b []byte) []byte {
+			for at := 0; at < len(b); at += 2 * os.Getpagesize() {
+				b[at+r.IntN(os.Getpagesize())]++
+			}
+			return b
+		}, len(held) * 3 / 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "ledger.db")
+			if err := os.WriteFile(path, tt.damage(slices.Clone(good)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Rebuild(path); err != nil {
+				t.Fatal(err)
+			}
+			l := open(t, Config{Path: path})
+			have, saved := keysOf(t, l), 0
+			for _, k := range held {
+				if slices.Contains(have, k) {
+					saved++
+				}
+			}
+			t.Logf("saved %d of %d", saved, len(held))
+			if saved < tt.saved {
+				t.Errorf("saved %d of %d, want %d", saved, len(held), tt.saved)
+			}
+			use(t, l, e)
+			if s := l.State(); s.Damaged != 0 {
+				t.Errorf("it has %d damaged records", s.Damaged)
+			}
+		})
+	}
+}
+
+func TestRebuildFails(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "none.db")
+	if _, err := Rebuild(path); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Two records may claim one cursor, when the first one's commit failed.
+func TestRestoreTwoOfOneCursor(t *testing.T) {
+	l := open(t, Config{NoSync: true})
+	e := fakes(t, 3, 1000)
+	var old strings.Builder
+	var records []found
+	for i, cursor := range []uint64{5, 5, 6, 6} {
+		b := appendRecord(nil, Record{Cursor: cursor, Via: Own, Entry: e[min(i, 2)]})
+		records = append(records, found{cursor: cursor, at: int64(old.Len()), size: len(b)})
+		old.Write(b)
+	}
+	if err := l.restore(strings.NewReader(old.String()), records); err != nil {
+		t.Fatal(err)
+	}
+	got := arrivals(t, l, 10)
+	if len(got) != 3 || got[0].Cursor != 5 || got[1].Cursor != 6 || got[2].Cursor < cursorJump {
+		t.Errorf("got %+v", got)
+	}
+	sameKeys(t, l, []*entry.Entry{e[0], e[1], e[2]})
+}
