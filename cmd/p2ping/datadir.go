@@ -14,6 +14,8 @@ const (
 	// ledgerFile is the ledger in a data directory. Its lock is the
 	// directory's: who holds it, runs the node.
 	ledgerFile = "ledger.db"
+	// keysFile remembers the API's idempotency keys.
+	keysFile = "idempotency.db"
 )
 
 // openDataDir opens a data directory, which it makes, closed to others, when it
@@ -48,6 +50,35 @@ func removeAPIFile(dir *os.Root) error {
 		return fmt.Errorf("removing the API's address: %w", err)
 	}
 	return nil
+}
+
+// readToken reads a bearer token: the only line of a file that nobody else may
+// read. "" is no file and no token.
+func readToken(path string) (string, error) {
+	const maxToken = 4096 // bytes
+	if path == "" {
+		return "", nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", failed("make one: (umask 077; openssl rand -hex 32 > "+path+")", fmt.Errorf("reading the token: %w", err))
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxToken {
+		return "", fmt.Errorf("reading the token: %s is not a short file", path)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return "", failed("chmod 600 "+path+"; and make a new token if anyone may have read it",
+			fmt.Errorf("the token in %s is open to others: its mode is %04o", path, info.Mode().Perm()))
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("reading the token: %w", err)
+	}
+	token := strings.TrimSpace(string(content))
+	if token == "" || strings.ContainsAny(token, " \t\r\n") {
+		return "", failed("make one: (umask 077; openssl rand -hex 32 > "+path+")", fmt.Errorf("%s does not hold one token on one line", path))
+	}
+	return token, nil
 }
 
 // apiURL is how clients on this machine reach a listener: addr as it was told

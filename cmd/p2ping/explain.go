@@ -32,10 +32,14 @@ func explainStart(s settings, err error) error {
 	return err
 }
 
-// curlLine is the command that pings a node.
-func curlLine(url string) string {
-	if path, ok := strings.CutPrefix(url, "unix:"); ok {
-		return "curl --unix-socket " + path + " http://localhost/ping"
+// curlLine is the command that pings a node; tokenFile holds its token, if any.
+func curlLine(url, tokenFile string) string {
+	command := "curl "
+	if tokenFile != "" {
+		command += `-H "Authorization: Bearer $(cat ` + tokenFile + `)" `
 	}
-	return "curl " + url + "/ping"
+	if path, ok := strings.CutPrefix(url, "unix:"); ok {
+		return command + "--unix-socket " + path + " http://localhost/ping"
+	}
+	return command + url + "/ping"
 }

@@ -64,6 +64,7 @@ func bookFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "api", Usage: "talk to the node at `URL` (default: the node that runs here) [$P2PING_API]"},
 		&cli.StringFlag{Name: "data-dir", Usage: "use the ledger in `DIR`, through its node if that runs [$P2PING_DATA_DIR]"},
+		&cli.StringFlag{Name: "token-file", Usage: "show the node the bearer token in `FILE` [$P2PING_TOKEN_FILE]"},
 	}
 }
 

@@ -46,6 +46,10 @@ func openMember(ctx context.Context, s settings, logger *slog.Logger) (_ *member
 	if err != nil {
 		return nil, err
 	}
+	token, err := readToken(s.TokenFile)
+	if err != nil {
+		return nil, err
+	}
 	if s.Listen == nil {
 		s.Listen = node.DefaultListen(s.p2pPort())
 	}
@@ -79,7 +83,10 @@ func openMember(ctx context.Context, s settings, logger *slog.Logger) (_ *member
 	if err != nil {
 		return nil, err
 	}
-	m.server, err = api.New(api.Config{Node: m.node, Hosts: s.HTTPHosts, Gatherer: registry, Registerer: registry, Logger: logger})
+	m.server, err = api.New(api.Config{
+		Node: m.node, Hosts: s.HTTPHosts, Token: token, KeysPath: filepath.Join(s.DataDir, keysFile),
+		PublishRate: float64(s.PublishRate), Gatherer: registry, Registerer: registry, Logger: logger,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +102,9 @@ func (m *member) close() error {
 	var errs []error
 	if m.listener != nil {
 		errs = append(errs, closed(m.listener), removeAPIFile(m.dir))
+	}
+	if m.server != nil {
+		errs = append(errs, m.server.Close())
 	}
 	if m.node != nil {
 		errs = append(errs, m.node.Close())

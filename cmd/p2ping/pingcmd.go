@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/urfave/cli/v3"
+
+	"p2ping/api/client"
 )
 
 // maxText bounds a ping's text in bytes, the protocol's bound
@@ -21,7 +24,9 @@ func (p *program) pingCommand() *cli.Command {
 		ArgsUsage: "[TEXT]",
 		Description: "TEXT is 1 to 4,096 bytes of UTF-8, \"I'm alive\" if there is none. With - it is read from the\n" +
 			"standard input, whose last newline is dropped. It is on the node's disk when this returns.",
-		Flags: nodeFlags(),
+		Flags: append(nodeFlags(),
+			&cli.IntFlag{Name: "wait", HideDefault: true, Usage: "wait until `N` other nodes have stored it, and name them"},
+			&cli.DurationFlag{Name: "timeout", HideDefault: true, Usage: "wait no longer than `DURATION` for them, up to 20s (default: 3s)"}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			text, err := p.pingText(cmd.Args())
 			if err != nil {
@@ -32,22 +37,36 @@ func (p *program) pingCommand() *cli.Command {
 				return err
 			}
 			defer c.Close()
-			published, err := c.Ping(ctx, text)
+			wait := cmd.Int("wait")
+			published, err := c.Publish(ctx, client.Request{Text: text, Receipts: wait, Timeout: cmd.Duration("timeout")})
 			if err != nil {
 				return explain(err)
 			}
 			if cmd.Bool("json") {
-				return p.printJSON(published)
+				err = p.printJSON(published)
+			} else {
+				err = p.showPublished(published)
 			}
-			t := p.fields()
-			t.row("text", published.Text)
-			t.row("sent", published.SentAt.Local().Format(timeLayout))
-			t.row("author", published.Author)
-			t.row("peers", strconv.Itoa(published.TopicPeers))
-			t.row("id", published.ID)
-			return t.flush()
+			if got := len(published.Receipts); err == nil && got < wait {
+				err = failed("it is published, and the others will have it once they are connected",
+					fmt.Errorf("%d of %d nodes have confirmed it in time", got, wait))
+			}
+			return err
 		},
 	}
+}
+
+func (p *program) showPublished(published client.Published) error {
+	t := p.fields()
+	t.row("text", published.Text)
+	t.row("sent", published.SentAt.Local().Format(timeLayout))
+	t.row("author", published.Author)
+	t.row("peers", strconv.Itoa(published.TopicPeers))
+	t.row("id", published.ID)
+	for _, r := range published.Receipts {
+		t.row("stored by", r.PeerID+" after "+delay(time.Duration(r.Latency*float64(time.Millisecond))))
+	}
+	return t.flush()
 }
 
 // pingText reads and checks the text to publish, "" for the node's default.

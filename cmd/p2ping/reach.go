@@ -35,6 +35,7 @@ func nodeFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "api", Usage: "talk to the node at `URL` (default: the node that runs here) [$P2PING_API]"},
 		&cli.StringFlag{Name: "data-dir", Usage: "talk to the node that runs on `DIR` [$P2PING_DATA_DIR]"},
+		&cli.StringFlag{Name: "token-file", Usage: "show the node the bearer token in `FILE` [$P2PING_TOKEN_FILE]"},
 		jsonFlag(),
 	}
 }
@@ -45,7 +46,11 @@ func (p *program) connect(ctx context.Context, cmd *cli.Command) (*client.Client
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(client.Config{URL: url})
+	token, err := readToken(cmp.Or(cmd.String("token-file"), p.env.get(envName("token-file"))))
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(client.Config{URL: url, Token: token})
 	if err != nil {
 		return nil, usage("such as http://127.0.0.1:3001", "%w", err)
 	}

@@ -71,7 +71,7 @@ func banner(w io.Writer, m *member) {
 		fmt.Fprintln(w, "  "+addr)
 	}
 	fmt.Fprintln(w, "To send a ping:")
-	fmt.Fprintln(w, "  "+curlLine(m.url))
+	fmt.Fprintln(w, "  "+curlLine(m.url, m.settings.TokenFile))
 }
 
 // run runs the member until ctx ends or a part of it fails, shows every ping

@@ -21,6 +21,9 @@ type settings struct {
 	Shift            int                   // added to both ports, but not to 0
 	HTTP             string                // host:port of the API, shifted, or unix:/path
 	HTTPHosts        []string              // further names of the API's host
+	TokenFile        string                // holds the API's bearer token, "" for none
+	Insecure         bool                  // serve other machines without a token
+	PublishRate      int                   // pings a second from one address, 0: no limit
 	Topic            string
 	DataDir          string // absolute
 	LogLevel         slog.Level
@@ -99,6 +102,25 @@ func networkSettings() []setting {
 			set:   func(s *settings, values []string) error { s.HTTPHosts = values; return nil },
 		},
 		{
+			name:    "token-file",
+			usage:   "ask for the bearer token in `FILE`, which only this user may read",
+			set:     one(func(s *settings, v string) error { s.TokenFile = v; return nil }),
+			derived: func(settings) []string { return nil },
+		},
+		{
+			name: "insecure-http", kind: toggle, byDefault: "false",
+			usage: "serve the API to other machines without a token",
+			set: one(func(s *settings, v string) (err error) {
+				s.Insecure, err = parseBool(v)
+				return err
+			}),
+		},
+		{
+			name: "publish-rate", byDefault: "0",
+			usage: "take at most `N` pings a second from one address by HTTP; 0 for no limit",
+			set:   one(func(s *settings, v string) error { return setCount(&s.PublishRate, v) }),
+		},
+		{
 			name: "shift", byDefault: "0",
 			usage: "add `N` to both ports, for several nodes on one machine",
 			set:   one(func(s *settings, v string) error { return setInt(&s.Shift, v) }),
@@ -149,12 +171,7 @@ func ownSettings() []setting {
 		{
 			name: "max-entries", byDefault: "0",
 			usage: "forget the oldest pings beyond `N` entries; 0 for no limit",
-			set: one(func(s *settings, v string) error {
-				if err := setInt(&s.MaxEntries, v); err != nil {
-					return err
-				}
-				return atLeastZero(s.MaxEntries)
-			}),
+			set:   one(func(s *settings, v string) error { return setCount(&s.MaxEntries, v) }),
 		},
 		{
 			name: "log-level", byDefault: "info",
@@ -198,6 +215,10 @@ func (s *settings) finish(env environ) error {
 	}
 	if s.HTTP == "" {
 		s.HTTP = "127.0.0.1:" + strconv.Itoa(s.httpPort())
+	}
+	if s.TokenFile == "" && !s.Insecure && !isLocal(s.HTTP) {
+		return usage("ask for a token: --token-file FILE; or say --insecure-http if everybody who can connect may publish and read",
+			"the API on %s is open to other machines", s.HTTP)
 	}
 	if s.DataDir == "" {
 		state, err := stateDir(env)

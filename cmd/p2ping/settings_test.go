@@ -120,8 +120,8 @@ func TestDerivedSettings(t *testing.T) {
 			http: "127.0.0.1:0", dataDir: "/home/me/.local/state/p2ping/0", p2pPort: 0,
 		},
 		{
-			name: "--http is taken as it is", env: map[string]string{"P2PING_HTTP": "0.0.0.0:80", "HTTP_PORT": "9", "P2PING_SHIFT": "1"},
-			http: "0.0.0.0:80", dataDir: "/home/me/.local/state/p2ping/6002", p2pPort: 6002,
+			name: "--http is taken as it is", env: map[string]string{"P2PING_HTTP": "127.0.0.2:80", "HTTP_PORT": "9", "P2PING_SHIFT": "1"},
+			http: "127.0.0.2:80", dataDir: "/home/me/.local/state/p2ping/6002", p2pPort: 6002,
 		},
 		{
 			name: "state directory", env: map[string]string{"XDG_STATE_HOME": "/state"},
@@ -154,6 +154,9 @@ func TestBadSettings(t *testing.T) {
 		{"P2PING_SHIFT", "-4000", "port -999 is not between"},
 		{"P2PING_SHIFT", "one", "a whole number is wanted"},
 		{"P2PING_HTTP", "localhost", "an address is wanted"},
+		{"P2PING_HTTP", "0.0.0.0:3001", "open to other machines"},
+		{"P2PING_HTTP", ":3001", "open to other machines"},
+		{"P2PING_PUBLISH_RATE", "-1", "from 0 up"},
 		{"P2PING_LISTEN", "/ip4/nowhere/tcp/1", "no multiaddr"},
 		{"P2PING_ANNOUNCE", "example.com:1", "no multiaddr"},
 		{"P2PING_RETENTION", "a week", "a duration is wanted"},

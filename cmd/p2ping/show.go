@@ -43,8 +43,12 @@ func (c palette) cyan(s string) string { return c.paint("36", s) }
 // paletteFor colours only a terminal, and only where NO_COLOR (no-color.org)
 // is not set to something.
 func paletteFor(w io.Writer, env environ) palette {
+	return palette{on: env.get("NO_COLOR") == "" && isTerminal(w)}
+}
+
+func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	return palette{on: ok && env.get("NO_COLOR") == "" && term.IsTerminal(int(f.Fd()))}
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // line is the ping as the terminal shows it, without the line's end: when it

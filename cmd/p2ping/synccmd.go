@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -26,10 +27,19 @@ func (p *program) syncCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			nodes, err := askAll(ctx, append([]string{url}, cmd.StringSlice("with")...))
+			token, err := readToken(cmp.Or(cmd.String("token-file"), p.env.get(envName("token-file"))))
 			if err != nil {
 				return err
 			}
+			nodes, err := askAll(ctx, token, append([]string{url}, cmd.StringSlice("with")...))
+			if err != nil {
+				return err
+			}
+			defer func() {
+				for _, n := range nodes {
+					n.client.Close()
+				}
+			}()
 			if !cmd.IsSet("with") {
 				return p.showSync(nodes[0].sync, cmd.Bool("json"))
 			}
@@ -38,15 +48,15 @@ func (p *program) syncCommand() *cli.Command {
 	}
 }
 
-// askAll asks every node for its state, one after the other.
-func askAll(ctx context.Context, urls []string) ([]*compared, error) {
+// askAll asks every node for its state, one after the other. All are shown the
+// token: whoever names a node here trusts it as much as the first.
+func askAll(ctx context.Context, token string, urls []string) ([]*compared, error) {
 	nodes := make([]*compared, 0, len(urls))
 	for _, url := range urls {
-		c, err := client.New(client.Config{URL: url})
+		c, err := client.New(client.Config{URL: url, Token: token})
 		if err != nil {
 			return nil, usage("such as http://127.0.0.1:3001", "%w", err)
 		}
-		defer c.Close()
 		state, err := c.Sync(ctx)
 		if err != nil {
 			return nil, explain(err)

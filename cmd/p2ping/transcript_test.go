@@ -2,12 +2,9 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -108,78 +105,11 @@ func TestTranscripts(t *testing.T) {
 	})
 }
 
-// fataler is a test, or a script of one.
-type fataler interface {
-	Fatalf(format string, args ...any)
-}
-
 type processesKey struct{}
 
 // processes are the background processes of one script, which runs on one
 // goroutine.
 type processes struct{ byName map[string]*process }
-
-// process is one background process and what it has printed.
-type process struct {
-	cmd      *exec.Cmd
-	out, err *lines
-	ended    chan struct{} // closed when it has ended and all was read
-}
-
-// lines collects an output, and wakes who waits for more.
-type lines struct {
-	mu      sync.Mutex
-	all     []byte
-	changed chan struct{} // closed at the next write
-}
-
-func newLines() *lines { return &lines{changed: make(chan struct{})} }
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = append(l.all, b...)
-	close(l.changed)
-	l.changed = make(chan struct{})
-	return len(b), nil
-}
-
-// matches returns the complete lines that match, and what is closed when
-// there may be more.
-func (l *lines) matches(re *regexp.Regexp) ([][]string, <-chan struct{}) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var found [][]string
-	for line := range strings.Lines(string(l.all)) {
-		if m := re.FindStringSubmatch(strings.TrimSuffix(line, "\n")); m != nil && strings.HasSuffix(line, "\n") {
-			found = append(found, m)
-		}
-	}
-	return found, l.changed
-}
-
-// await waits until n lines match.
-func (p *process) await(t fataler, l *lines, re *regexp.Regexp, n int) [][]string {
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	for {
-		found, changed := l.matches(re)
-		if len(found) >= n {
-			return found
-		}
-		select {
-		case <-changed:
-			continue
-		case <-p.ended:
-			if found, _ = l.matches(re); len(found) >= n {
-				return found
-			}
-			t.Fatalf("the process ended with %d of %d lines that match %q:\n%s%s", len(found), n, re, p.out.all, p.err.all)
-		case <-deadline.C:
-			t.Fatalf("only %d of %d lines match %q after %v:\n%s%s", len(found), n, re, patience, p.out.all, p.err.all)
-		}
-	}
-}
 
 func processOf(ts *testscript.TestScript, name string) *process {
 	p := ts.Value(processesKey{}).(*processes).byName[name]
@@ -187,39 +117,6 @@ func processOf(ts *testscript.TestScript, name string) *process {
 		ts.Fatalf("no process %q was started", name)
 	}
 	return p
-}
-
-// launch starts a command in a directory, with nothing in its environment but env.
-func launch(dir string, env []string, command string, args ...string) (*process, error) {
-	path, err := exec.LookPath(command)
-	if err != nil {
-		return nil, err
-	}
-	p := &process{cmd: exec.Command(path, args...), out: newLines(), err: newLines(), ended: make(chan struct{})}
-	p.cmd.Args[0] = command
-	p.cmd.Dir, p.cmd.Env = dir, env
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.err
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		defer close(p.ended)
-		_ = p.cmd.Wait() // the state is read from cmd
-	}()
-	return p, nil
-}
-
-// kill ends the process as a crash would, and waits for it.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
-	<-p.ended
-}
-
-// ready waits until the node is up, and returns its API's URL and its loopback
-// address for TCP.
-func (p *process) ready(t fataler) (api, addr string) {
-	addr = p.await(t, p.err, regexp.MustCompile(`(/ip4/127\.0\.0\.1/tcp/\d+/p2p/\w+)$`), 1)[0][1]
-	return p.await(t, p.err, regexp.MustCompile(`curl (http://\S+)/ping`), 1)[0][1], addr
 }
 
 func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
@@ -244,7 +141,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 // scriptVariables are what a script may set for the processes it starts.
 var scriptVariables = append([]string{
 	"HOME", "PATH", "TMPDIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "NO_COLOR", "GOCOVERDIR",
-	"P2PING_CONFIG", "HTTP_PORT", "P2P_PORT", "PEERS",
+	"P2PING_API", "P2PING_CONFIG", "HTTP_PORT", "P2P_PORT", "PEERS",
 }, settingVariables()...)
 
 func settingVariables() []string {
@@ -302,18 +199,6 @@ func cmdCount(ts *testscript.TestScript, neg bool, args []string) {
 	found, _ := l.matches(re)
 	if want := number(ts, rest, 1); (len(found) == want) == neg {
 		ts.Fatalf("%d lines match %q, want %d:\n%s%s", len(found), re, want, p.out.all, p.err.all)
-	}
-}
-
-// end waits for the end and compares the exit code; -1 stands for a signal.
-func (p *process) end(t fataler, code int) {
-	select {
-	case <-p.ended:
-	case <-time.After(patience):
-		t.Fatalf("it runs on after %v:\n%s", patience, p.err.all)
-	}
-	if got := p.cmd.ProcessState.ExitCode(); got != code {
-		t.Fatalf("exit code %d, want %d:\n%s%s", got, code, p.out.all, p.err.all)
 	}
 }
 
@@ -385,26 +270,6 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// request makes one request, with a body of plain text if any.
-func request(c *http.Client, method, url, body string) (status int, answer string, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
-	if err != nil {
-		return 0, "", err
-	}
-	if body != "" {
-		req.Header.Set("Content-Type", "text/plain; charset=utf-8")
-	}
-	resp, err := c.Do(req)
-	if err != nil {
-		return 0, "", err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(b), err
-}
-
 func cmdCurls(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: curls N URL")
@@ -452,21 +317,6 @@ func cmdFreePorts(ts *testscript.TestScript, _ bool, args []string) {
 	for i, name := range args {
 		ts.Setenv(name, ports[i])
 	}
-}
-
-// freePorts finds ports for nodes that must be known before they run. All are
-// held until the last is found.
-func freePorts(n int) ([]string, error) {
-	ports := make([]string, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		ports[i] = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }
 
 func cmdPortOf(ts *testscript.TestScript, _ bool, args []string) {

@@ -41,10 +41,13 @@ func setInt(dst *int, v string) error {
 	return nil
 }
 
-func atLeastZero(n int) error {
-	if n < 0 {
-		return errors.New("a number from 0 up is wanted")
+// setCount reads a number from 0 up.
+func setCount(dst *int, v string) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 {
+		return errors.New("a whole number from 0 up is wanted")
 	}
+	*dst = n
 	return nil
 }
 
@@ -125,4 +128,18 @@ func checkTopic(v string) error {
 		return fmt.Errorf("a topic is 1 to %d bytes of UTF-8", maxTopic)
 	}
 	return nil
+}
+
+// isLocal tells whether an address that checkHostPort took is this machine's
+// alone.
+func isLocal(address string) bool {
+	if strings.HasPrefix(address, "unix:") {
+		return true
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

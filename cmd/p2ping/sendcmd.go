@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"p2ping/api/client"
+)
+
+func (p *program) sendCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "send",
+		Usage:     "publish many pings, a line of JSON each",
+		ArgsUsage: "FILE|-",
+		Description: "A line is {\"text\":\"...\"}, or {\"text\":\"...\",\"key\":\"...\"}: under the same key a node publishes nothing twice\n" +
+			"in 24 hours, so that a file can be sent again when it broke off. With --json, a line for each result.",
+		Flags: nodeFlags(),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			return p.withInput(cmd, func(in io.Reader) error {
+				c, err := p.connect(ctx, cmd)
+				if err != nil {
+					return err
+				}
+				defer c.Close()
+				return p.send(ctx, c, in, cmd.Bool("json"))
+			})
+		},
+	}
+}
+
+// sending counts what became of the lines.
+type sending struct {
+	published, replayed, refused int
+	begin                        time.Time
+}
+
+func (s sending) String() string {
+	took := time.Since(s.begin)
+	line := fmt.Sprintf("published %d pings in %v", s.published, took.Round(time.Millisecond))
+	if s.replayed > 0 {
+		line += fmt.Sprintf(", %d had been before", s.replayed)
+	}
+	if s.refused > 0 {
+		line += fmt.Sprintf(", %d were refused", s.refused)
+	}
+	return line
+}
+
+// send publishes the lines of in.
+func (p *program) send(ctx context.Context, c *client.Client, in io.Reader, asJSON bool) error {
+	const often = 200 * time.Millisecond // of the progress
+	var (
+		state    = sending{begin: time.Now()}
+		encoder  = json.NewEncoder(p.stdout)
+		progress = isTerminal(p.stderr)
+		last     time.Time
+	)
+	lines, failure := newPings(in)
+	for result, err := range c.Send(ctx, lines) {
+		if err != nil {
+			return explain(fmt.Errorf("%v: %w", state, err))
+		}
+		state.count(result)
+		switch {
+		case asJSON:
+			if err := encoder.Encode(result); err != nil {
+				return err
+			}
+		case result.Error != nil:
+			fmt.Fprintf(p.stderr, "p2ping: line %d: %s\n", result.Line, oneLine(result.Error.Error()))
+		case progress && time.Since(last) > often:
+			last = time.Now()
+			fmt.Fprintf(p.stderr, "\r%v", state)
+		}
+	}
+	if progress {
+		fmt.Fprint(p.stderr, "\r\x1b[K")
+	}
+	if !asJSON {
+		fmt.Fprintln(p.stdout, state)
+	}
+	if err := failure(); err != nil {
+		return err
+	}
+	if state.refused > 0 {
+		return silent(exitFailed)
+	}
+	return nil
+}
+
+func (s *sending) count(r client.SendResult) {
+	switch {
+	case r.Error != nil:
+		s.refused++
+	case r.Replayed:
+		s.replayed++
+	default:
+		s.published++
+	}
+}
+
+// newPings reads pings from NDJSON. After the last, failure tells what ended
+// it, if not the input's end.
+func newPings(in io.Reader) (pings iter.Seq[client.NewPing], failure func() error) {
+	failed := make(chan error, 1)
+	pings = func(yield func(client.NewPing) bool) {
+		defer close(failed)
+		scanner := bufio.NewScanner(in)
+		scanner.Buffer(make([]byte, 0, 4096), client.MaxLine)
+		number := 0
+		for scanner.Scan() {
+			number++
+			if len(bytes.TrimSpace(scanner.Bytes())) == 0 {
+				continue
+			}
+			ping, err := parseNewPing(scanner.Bytes())
+			if err != nil {
+				failed <- usage("a line is {\"text\":\"...\"}", "line %d: %w", number, err)
+				return
+			}
+			if !yield(ping) {
+				return
+			}
+		}
+		if err := scanner.Err(); err != nil {
+			failed <- fmt.Errorf("reading line %d: %w", number+1, err)
+		}
+	}
+	return pings, func() error { return <-failed }
+}
+
+func parseNewPing(line []byte) (client.NewPing, error) {
+	var ping client.NewPing
+	decoder := json.NewDecoder(bytes.NewReader(line))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&ping); err != nil {
+		return ping, err
+	}
+	return ping, checkText(ping.Text)
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"p2ping/api/client"
+)
+
+func (p *program) watchCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "watch",
+		Usage: "show recent pings, then every new one as it comes",
+		Description: "It goes on where it was when the node is restarted: nothing is missed, nothing shown twice.\n" +
+			"With --json, a line of JSON for each ping. Ctrl-C ends it.",
+		Flags: append(nodeFlags(),
+			&cli.StringFlag{Name: "since", Usage: "begin after `WHEN`: a time, how long ago such as 10m, a ping's id, a cursor, or 0 for all that is kept"},
+			&cli.IntFlag{Name: "recent", Value: 10, Usage: "begin with the last `N` pings, up to 1000; --since goes before it"},
+			&cli.IntFlag{Name: "count", HideDefault: true, Usage: "end after `N` pings"},
+			&cli.StringFlag{Name: "author", Usage: "show the pings of `PEER` alone"}),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if err := noArgs(cmd); err != nil {
+				return err
+			}
+			if cmd.Int("count") < 0 || cmd.Int("recent") < 0 {
+				return usage("`p2ping watch --help` lists the options", "--count and --recent are numbers from 0 up")
+			}
+			c, err := p.connect(ctx, cmd)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			return p.watch(ctx, c, client.FollowQuery{
+				Since: cmd.String("since"), Recent: cmd.Int("recent"), Author: cmd.String("author"), Broken: p.broken,
+			}, cmd.Int("count"), cmd.Bool("json"))
+		},
+	}
+}
+
+// watch shows what comes until ctx ends, or until it has shown count pings,
+// unless that is 0.
+func (p *program) watch(ctx context.Context, c *client.Client, q client.FollowQuery, count int, asJSON bool) error {
+	show := p.pingPrinter(asJSON)
+	shown := 0
+	for event, err := range c.Follow(ctx, q) {
+		switch {
+		case ctx.Err() != nil:
+			return nil // as it was told
+		case err != nil:
+			return explain(err)
+		case event.Gap != nil:
+			fmt.Fprintln(p.stderr, "p2ping: pings are missing here: they were forgotten before they could be shown (--retention)")
+		case event.Ping != nil:
+			if err := show(*event.Ping); err != nil {
+				return err
+			}
+			if shown++; shown == count {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// broken tells that a stream broke, and is not given up.
+func (p *program) broken(err error, pause time.Duration) {
+	fmt.Fprintf(p.stderr, "p2ping: the node is gone, trying again in %v: %s\n", pause.Round(10*time.Millisecond), oneLine(err.Error()))
+}
+
+// pingPrinter prints pings, each on a line: for people, or as JSON.
+func (p *program) pingPrinter(asJSON bool) func(client.Ping) error {
+	if asJSON {
+		encoder := json.NewEncoder(p.stdout)
+		encoder.SetEscapeHTML(false)
+		return func(ping client.Ping) error { return encoder.Encode(ping) }
+	}
+	colours := paletteFor(p.stdout, p.env)
+	return func(ping client.Ping) error {
+		line := shownPing{
+			text: ping.Text, author: ping.Author, sent: ping.SentAt.Time, received: ping.ReceivedAt.Time, via: ping.Via,
+		}.line(colours, time.Local)
+		_, err := fmt.Fprintln(p.stdout, line)
+		return err
+	}
+}
+
+func (p *program) historyCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "history",
+		Usage:       "print the pings that a node keeps, in the order of time",
+		Description: "With --json, a line of JSON for each ping.",
+		Flags: append(nodeFlags(),
+			&cli.StringFlag{Name: "since", Usage: "leave out what is older than `WHEN`: a time, how long ago such as 10m, or a ping's id"},
+			&cli.StringFlag{Name: "until", Usage: "leave out what is newer than `WHEN`"},
+			&cli.StringFlag{Name: "author", Usage: "print the pings of `PEER` alone"},
+			&cli.IntFlag{Name: "limit", HideDefault: true, Usage: "print only the newest `N`, up to 1000 (default: all)"}),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if err := noArgs(cmd); err != nil {
+				return err
+			}
+			c, err := p.connect(ctx, cmd)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			show := p.pingPrinter(cmd.Bool("json"))
+			query := client.Query{Since: cmd.String("since"), Until: cmd.String("until"), Author: cmd.String("author"), Limit: cmd.Int("limit")}
+			for ping, err := range c.History(ctx, query) {
+				if err != nil {
+					return explain(err)
+				}
+				if err := show(ping); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func (p *program) healthCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "health",
+		Usage:       "tell whether a node can do its work, and if not, why",
+		Description: "The exit code is 0 when it is ready, 1 when it is not, 3 when no node answers.",
+		Flags:       append(nodeFlags(), &cli.DurationFlag{Name: "wait", HideDefault: true, Usage: "give it `DURATION` to become ready, such as 10s"}),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if err := noArgs(cmd); err != nil {
+				return err
+			}
+			ready, err := p.awaitReady(ctx, cmd)
+			if err != nil {
+				return explain(err)
+			}
+			if cmd.Bool("json") {
+				err = p.printJSON(ready)
+			} else {
+				fmt.Fprintln(p.stdout, healthLine(ready))
+			}
+			if err == nil && !ready.Ready {
+				err = silent(exitFailed)
+			}
+			return err
+		},
+	}
+}
+
+func healthLine(r client.Readiness) string {
+	state := "ready"
+	if !r.Ready {
+		state = "not ready"
+	}
+	if len(r.Reasons) == 0 {
+		return state
+	}
+	return state + ": " + escape(strings.Join(r.Reasons, "; "))
+}
+
+// awaitReady asks the node until it is ready, or the time to wait is over, and
+// returns the last answer. It looks for the node anew each time: one that
+// starts meanwhile counts.
+func (p *program) awaitReady(ctx context.Context, cmd *cli.Command) (client.Readiness, error) {
+	const often = 100 * time.Millisecond
+	over := time.After(cmd.Duration("wait"))
+	tick := time.NewTicker(often)
+	defer tick.Stop()
+	for {
+		ready, err := p.askReady(ctx, cmd)
+		if err == nil && ready.Ready {
+			return ready, nil
+		}
+		select {
+		case <-ctx.Done():
+			return ready, ctx.Err()
+		case <-over:
+			return ready, err
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *program) askReady(ctx context.Context, cmd *cli.Command) (client.Readiness, error) {
+	c, err := p.connect(ctx, cmd)
+	if err != nil {
+		return client.Readiness{}, err
+	}
+	defer c.Close()
+	return c.Ready(ctx)
+}
