@@ -56,6 +56,7 @@ type bench struct {
 	self   string // this program
 	p2ping string // its binary
 	null   *os.File
+	apart  []string // flags that keep p2ping nodes to the peers they are told of
 	talk   io.Writer
 
 	samples map[string][]float64
@@ -78,6 +79,9 @@ func benchmark(ctx context.Context, o options, stdout, stderr io.Writer) (err er
 	}
 	defer b.null.Close() //nolint:errcheck // nothing is in it
 	if err := b.build(ctx); err != nil {
+		return err
+	}
+	if b.apart, err = flagsApart(ctx, b.p2ping); err != nil {
 		return err
 	}
 	if b.profile != "" {

@@ -145,7 +145,7 @@ func TestAnInterruptEndsTheBenchmark(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	o := options{runs: 1, lasting: time.Hour, conns: 1, limit: 1, publish: 1, only: []string{"http"}, binary: os.Args[0]}
+	o := options{runs: 1, lasting: time.Hour, conns: 1, limit: 1, publish: 1, only: []string{"http"}, binary: "true"}
 	var out bytes.Buffer
 	if err := benchmark(ctx, o, &out, &out); err == nil {
 		t.Fatal("no error")

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -54,11 +56,31 @@ func (b *bench) spawnP2ping(cfg p2pingConfig) (*proc, error) {
 	if cfg.bootstrap != "" {
 		args = append(args, "--bootstrap", cfg.bootstrap)
 	}
+	if !cfg.all {
+		args = append(args, b.apart...)
+	}
 	c := command{name: "p2ping", path: b.p2ping, args: args, stdout: b.null}
 	if cfg.profile != "" {
 		c.env = []string{profileVariable + "=" + cfg.profile}
 	}
 	return start(c)
+}
+
+// flagsApart finds out how a p2ping is told not to look for peers: else the ends
+// of a line hear of each other, and it is a triangle. One that does not look for
+// any has no such flag.
+func flagsApart(ctx context.Context, binary string) ([]string, error) {
+	help, err := exec.CommandContext(ctx, binary, "run", "--help").Output()
+	if err != nil {
+		return nil, fmt.Errorf("asking p2ping for its flags: %w", err)
+	}
+	switch {
+	case bytes.Contains(help, []byte("--no-discovery")):
+		return []string{"--no-discovery"}, nil
+	case bytes.Contains(help, []byte("--discovery")):
+		return []string{"--discovery=false"}, nil
+	}
+	return nil, nil
 }
 
 // findP2ping reads where the node's API is from its data directory, and its
@@ -102,6 +124,9 @@ func clientOf(p *proc) (*client.Client, error) {
 	return client.New(client.Config{URL: "http://" + p.api})
 }
 
+// errNoLine is returned for nodes that connected to others than they were told.
+var errNoLine = errors.New("the nodes do not stay in a line: p2ping needs a flag against discovery")
+
 // readyP2ping waits until each node has its neighbours in its mesh.
 func readyP2ping(ctx context.Context, procs []*proc) error {
 	for i, p := range procs {
@@ -120,6 +145,9 @@ func readyP2ping(ctx context.Context, procs []*proc) error {
 				return p.failure(err)
 			}
 			in := slices.DeleteFunc(peers, func(q client.Peer) bool { return !q.InMesh })
+			if len(in) > want {
+				return p.failure(fmt.Errorf("%w: %d peers are in its mesh, not %d", errNoLine, len(in), want))
+			}
 			if len(in) == want {
 				break
 			}
