@@ -199,6 +199,29 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
+// TestRefused meets a peer whose entries are not admitted.
+func TestRefused(t *testing.T) {
+	onLAN(t, 2, func(l *lan) {
+		t := l.t
+		a := l.start(0, stored())
+		l.start(1, stored(recent("theirs", 300)...), quietly)
+		a.mu.Lock()
+		a.admit = func(*entry.Entry) error { return entry.ErrTopic }
+		a.mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		if n := len(a.store.all()); n != 0 {
+			t.Errorf("%d entries", n)
+		}
+		if s := l.about(a, 1); s.Agreed || s.Missing != 300 || !strings.Contains(s.Err, "not admitted") {
+			t.Errorf("%+v", s)
+		}
+		// 10, 20, 40 s and so on between them.
+		if n := a.counted("p2ping_catchup_sessions_total", "initiator"); n < 4 || n > 8 {
+			t.Errorf("fetched %d times in ten minutes", n)
+		}
+	})
+}
+
 // TestBothCall lets two nodes begin a session with each other in the same
 // instant, again and again: one of the two calls is answered.
 func TestBothCall(t *testing.T) {
