@@ -111,6 +111,14 @@ func (b *bench) profileOne(ctx context.Context, name string, run func(context.Co
 	if err != nil {
 		return nil, err
 	}
+	var files []string
+	for i := range lineLength {
+		file := profileFile(prefix, i)
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err // of a run before this one
+		}
+		files = append(files, file)
+	}
 	l, err := b.startLine(ctx, lineConfig{kind: kindP2ping, profile: prefix})
 	if err != nil {
 		return nil, err
@@ -132,13 +140,10 @@ func (b *bench) profileOne(ctx context.Context, name string, run func(context.Co
 		return nil, err
 	}
 	b.sayf("  %s pings/s", figure(perSecond(arrived, took)))
-	var files []string
-	for i := range l.procs {
-		file := profileFile(prefix, i)
+	for _, file := range files {
 		if err := awaitFile(ctx, file); err != nil {
 			return nil, err
 		}
-		files = append(files, file)
 	}
 	return files, nil
 }
