@@ -36,9 +36,6 @@ function program() {
   return binary;
 }
 
-// has tells whether the program knows a flag of run.
-export const has = (flag) => execFileSync(program(), ["run", "--help"], { encoding: "utf8" }).includes(`${flag} `);
-
 // Node is one process with a data directory of its own.
 export class Node {
   constructor(name, ...flags) {

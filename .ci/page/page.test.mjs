@@ -1,11 +1,12 @@
 // The page in a real browser, against three real nodes in a line.
 
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
-import { after, afterEach, before, test } from "node:test";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
+import { after, afterEach, before, test } from "node:test";
 import { axe, isLive, launch, open } from "./browser.mjs";
-import { Node, has, line, stopAll, until } from "./nodes.mjs";
+import { Node, line, stopAll, until } from "./nodes.mjs";
 
 const shots = path.join(import.meta.dirname, "shots");
 let browser, nodes;
@@ -299,9 +300,7 @@ test("shows a gap, when the node has lost what the page asks for", async () => {
   await lone.stop();
 });
 
-test("asks for the token once, and keeps it out of addresses", { skip: has("--token-file") ? false : "the program has no --token-file" }, async () => {
-  const { writeFileSync } = await import("node:fs");
-  const { tmpdir } = await import("node:os");
+test("asks for the token once, and keeps it out of addresses", async () => {
   const file = path.join(tmpdir(), `p2ping-page-token-${process.pid}`);
   writeFileSync(file, "correct-horse-battery\n", { mode: 0o600 });
   const guarded = new Node("guarded", "--token-file", file);

@@ -6,7 +6,7 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 
 const load = (name) => import(pathToFileURL(path.resolve(import.meta.dirname, "../../api/web/files", name)));
-const { Parser, backoff } = await load("sse.js");
+const { Follower, Parser, backoff } = await load("sse.js");
 const { Log, windowOf } = await load("log.js");
 const { Stats, Recent, ceiling } = await load("stats.js");
 const { Layout, most } = await load("layout.js");
@@ -64,6 +64,40 @@ test("the wait between tries is bounded both ways", () => {
     }
   }
   assert.ok(backoff(4, () => 0) >= backoff(0, () => 0.999));
+});
+
+test("the follower resumes where it was, and rests", async () => {
+  const asked = [], events = [], states = [];
+  const bodies = ["event: ping\nid: 1.1\ndata: a\n\n", ":\nid: 5.0\n\n", null];
+  let follower, ended = false;
+  const finished = new Promise((done) => {
+    follower = new Follower({
+      open(lastID, signal) {
+        asked.push(lastID);
+        const body = bodies.shift();
+        if (body === undefined) throw new Error("refused");
+        if (body !== null) return new Response(body);
+        // A stream that stays open until it is given back.
+        return new Response(new ReadableStream({ start: (c) => signal.addEventListener("abort", () => c.error(new Error("aborted"))) }));
+      },
+      onEvent: (e) => events.push(e.data),
+      onState(name) {
+        if (ended) return;
+        states.push(name);
+        if (name === "waiting") setTimeout(() => follower.hurry());
+        if (asked.length === 3 && name === "live") setTimeout(() => follower.rest(true));
+        if (name === "resting") setTimeout(() => follower.rest(false));
+        if (asked.length === 5) done();
+      },
+    });
+    follower.run();
+  });
+  await finished;
+  ended = true;
+  follower.rest(true); // for ever
+  assert.deepEqual(asked, ["", "1.1", "5.0", "5.0", "5.0"]);
+  assert.deepEqual(events, ["a"]);
+  assert.equal(states.filter((s) => s === "resting").length, 1);
 });
 
 const ping = (id, text = "text", author = "author") => ({ id: String(id), text, author, via: "gossip" });

@@ -2,7 +2,6 @@ package web
 
 import (
 	"io/fs"
-	"net/http"
 	"net/http/httptest"
 	"path"
 	"regexp"
@@ -20,14 +19,14 @@ func newPage(t *testing.T) *Page {
 	return p
 }
 
-func ask(p *Page, method, at string, header ...string) *http.Response {
+func ask(p *Page, method, at string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, at, nil)
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
 	p.ServeHTTP(w, r)
-	return w.Result()
+	return w
 }
 
 func TestEveryFileIsServed(t *testing.T) {
@@ -43,8 +42,8 @@ func TestEveryFileIsServed(t *testing.T) {
 			at = "/"
 		}
 		got := ask(p, "GET", at)
-		if got.StatusCode != 200 || got.ContentLength <= 0 {
-			t.Errorf("GET %s: %d, %d bytes", at, got.StatusCode, got.ContentLength)
+		if got.Code != 200 || got.Body.Len() == 0 {
+			t.Errorf("GET %s: %d, %d bytes", at, got.Code, got.Body.Len())
 		}
 		for name, want := range map[string]string{
 			"Content-Security-Policy":      Policy,
@@ -52,7 +51,7 @@ func TestEveryFileIsServed(t *testing.T) {
 			"Cache-Control":                "no-cache",
 			"Cross-Origin-Resource-Policy": "same-origin",
 		} {
-			if got := got.Header.Get(name); got != want {
+			if got := got.Header().Get(name); got != want {
 				t.Errorf("GET %s: %s is %q, want %q", at, name, got, want)
 			}
 		}
@@ -65,7 +64,7 @@ func TestEveryFileIsServed(t *testing.T) {
 
 func TestAnswers(t *testing.T) {
 	p := newPage(t)
-	etag := ask(p, "GET", "/").Header.Get("Etag")
+	etag := ask(p, "GET", "/").Header().Get("Etag")
 	tests := []struct {
 		name, method, at string
 		header           []string
@@ -90,8 +89,8 @@ func TestAnswers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := ask(p, tt.method, tt.at, tt.header...)
-			if got.StatusCode != tt.status || got.Header.Get("Content-Type") != tt.contentType {
-				t.Errorf("%d %q, want %d %q", got.StatusCode, got.Header.Get("Content-Type"), tt.status, tt.contentType)
+			if got.Code != tt.status || got.Header().Get("Content-Type") != tt.contentType {
+				t.Errorf("%d %q, want %d %q", got.Code, got.Header().Get("Content-Type"), tt.status, tt.contentType)
 			}
 		})
 	}
