@@ -141,7 +141,7 @@ func (s *Server) postEntries(w http.ResponseWriter, r *http.Request) error {
 		return &p
 	}
 	im.result.Errors = list(im.result.Errors)
-	return answerJSON(w, http.StatusOK, im.result)
+	return answerJSON(w, im.result)
 }
 
 // importer takes the lines of one export. It lives as long as its request.

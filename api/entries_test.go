@@ -16,16 +16,16 @@ import (
 )
 
 // fill appends entries of three pings each, one a second.
-func (n *fakeNode) fill(t testing.TB, entries int) {
-	t.Helper()
+func (n *fakeNode) fill(tb testing.TB, entries int) {
+	tb.Helper()
 	from := time.Now().Add(-time.Hour)
 	for i := range entries {
 		e, err := n.sign(from.Add(time.Duration(i)*time.Second), fmt.Sprint(i, "a"), fmt.Sprint(i, "b <&>"), fmt.Sprint(i, "c"))
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		if _, err := n.ledger.Append(t.Context(), ledger.Gossip, e); err != nil {
-			t.Fatal(err)
+		if _, err := n.ledger.Append(tb.Context(), ledger.Gossip, e); err != nil {
+			tb.Fatal(err)
 		}
 	}
 }

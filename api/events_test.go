@@ -15,11 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
-
 	"p2ping/api/client"
-	"p2ping/node"
-	"p2ping/node/catchup"
 	"p2ping/node/ledger"
 )
 
@@ -38,25 +34,25 @@ type stream struct {
 }
 
 // open makes a request whose answer does not end.
-func (a *testAPI) open(t testing.TB, path string, headers ...string) *stream {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+func (a *testAPI) open(tb testing.TB, path string, headers ...string) *stream {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(tb.Context())
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url+path, nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	answer, err := newDocumented(tb).RoundTrip(req) //nolint:bodyclose // stream.close closes it
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	s := &stream{t: t, answer: answer, lines: bufio.NewScanner(answer.Body), cancel: cancel}
-	t.Cleanup(s.close)
+	s := &stream{t: tb, answer: answer, lines: bufio.NewScanner(answer.Body), cancel: cancel}
+	tb.Cleanup(s.close)
 	if answer.StatusCode != http.StatusOK {
 		b, _ := io.ReadAll(answer.Body)
-		t.Fatalf("%s: %s: %s", path, answer.Status, b)
+		tb.Fatalf("%s: %s: %s", path, answer.Status, b)
 	}
 	return s
 }
@@ -216,24 +212,24 @@ func TestAGapIsTold(t *testing.T) {
 }
 
 // reopen opens a copy of the node's ledger with another retention, and prunes.
-func reopen(t testing.TB, n *fakeNode, retention time.Duration) *fakeNode {
-	t.Helper()
-	l, err := ledger.Open(ledger.Config{Path: t.TempDir() + "/ledger.db", Retention: retention, NoSync: true})
+func reopen(tb testing.TB, n *fakeNode, retention time.Duration) *fakeNode {
+	tb.Helper()
+	l, err := ledger.Open(ledger.Config{Path: tb.TempDir() + "/ledger.db", Retention: retention, NoSync: true})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
+	tb.Cleanup(func() { l.Close() })
 	records, err := n.ledger.After(0, 1000)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, r := range records {
-		if _, err := l.Append(t.Context(), r.Via, r.Entry); err != nil {
-			t.Fatal(err)
+		if _, err := l.Append(tb.Context(), r.Via, r.Entry); err != nil {
+			tb.Fatal(err)
 		}
 	}
 	if err := l.Prune(time.Now()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return &fakeNode{key: n.key, id: n.id, ledger: l}
 }
@@ -384,67 +380,4 @@ func TestStreamsAreCounted(t *testing.T) {
 	a.server.streams <- struct{}{} // waits until the place is free
 	<-a.server.streams
 	a.open(t, "/events").close()
-}
-
-// movingNode is a fake node whose peers change.
-type movingNode struct {
-	*fakeNode
-	mu    sync.Mutex
-	peers []node.PeerInfo
-	syncs []catchup.PeerState
-}
-
-func (n *movingNode) Peers() []node.PeerInfo {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return slices.Clone(n.peers)
-}
-
-func (n *movingNode) Sync() (node.SyncState, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return node.SyncState{Peers: slices.Clone(n.syncs)}, nil
-}
-
-func (n *movingNode) set(peers []node.PeerInfo, syncs []catchup.PeerState) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.peers, n.syncs = peers, syncs
-}
-
-func TestEventsTellOfPeersAndComparisons(t *testing.T) {
-	n := &movingNode{fakeNode: newFakeNode(t)}
-	a := serve(t, n.fakeNode, Config{Node: n})
-	a.server.watch.interval = time.Millisecond
-	s := a.open(t, "/events?topics=peer,sync")
-	at := time.Unix(1700000000, 0)
-	p := node.PeerInfo{PeerID: peer.ID("x"), ConnectedAt: at}
-	topic := p
-	topic.OnTopic = true
-	again := topic
-	again.ConnectedAt = at.Add(time.Second)
-	want := func(changes ...string) {
-		t.Helper()
-		for _, change := range changes {
-			var e client.PeerEvent
-			if err := json.Unmarshal([]byte(s.want("peer").data), &e); err != nil || e.Change != change || e.PeerID != p.PeerID.String() {
-				t.Fatalf("got %+v, want %s (%v)", e, change, err)
-			}
-		}
-	}
-	n.set([]node.PeerInfo{p}, nil)
-	want("connected")
-	n.set([]node.PeerInfo{topic}, nil)
-	want("joined")
-	n.set([]node.PeerInfo{again}, nil)
-	want("disconnected", "connected", "joined")
-	n.set([]node.PeerInfo{again}, []catchup.PeerState{{PeerID: p.PeerID, ComparedAt: at, Agreed: true, Missing: 3}})
-	var c client.PeerSync
-	if err := json.Unmarshal([]byte(s.want("sync").data), &c); err != nil || !c.Agreed || c.Missing != 3 {
-		t.Fatalf("got %+v, %v", c, err)
-	}
-	n.set([]node.PeerInfo{p}, nil)
-	want("disconnected", "connected")
-	n.set(nil, nil)
-	want("disconnected")
 }

@@ -17,15 +17,12 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 
 	"p2ping/api/client"
 	"p2ping/node"
 	"p2ping/node/entry"
 	"p2ping/node/ledger"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testTopic = "test"
 
@@ -46,30 +43,30 @@ type fakeNode struct {
 }
 
 // testKey returns the same identity for the same seed.
-func testKey(t testing.TB, seed byte) crypto.PrivKey {
-	t.Helper()
+func testKey(tb testing.TB, seed byte) crypto.PrivKey {
+	tb.Helper()
 	std := ed25519.NewKeyFromSeed([]byte(strings.Repeat(string(rune('a'+seed)), ed25519.SeedSize)))
 	key, err := crypto.UnmarshalEd25519PrivateKey(std)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }
 
-func newFakeNode(t testing.TB) *fakeNode {
-	t.Helper()
-	l, err := ledger.Open(ledger.Config{Path: filepath.Join(t.TempDir(), "ledger.db"), NoSync: true})
+func newFakeNode(tb testing.TB) *fakeNode {
+	tb.Helper()
+	l, err := ledger.Open(ledger.Config{Path: filepath.Join(tb.TempDir(), "ledger.db"), NoSync: true})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := l.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
-	n := &fakeNode{key: testKey(t, 0), ledger: l}
+	n := &fakeNode{key: testKey(tb, 0), ledger: l}
 	if n.id, err = peer.IDFromPrivateKey(n.key); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return n
 }
@@ -193,11 +190,11 @@ func (n *fakeNode) failWith(err error) {
 }
 
 // texts returns the texts in the ledger in order of arrival.
-func (n *fakeNode) texts(t testing.TB) []string {
-	t.Helper()
+func (n *fakeNode) texts(tb testing.TB) []string {
+	tb.Helper()
 	records, err := n.ledger.After(0, 1_000_000)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	texts := []string{}
 	for _, r := range records {
@@ -217,51 +214,58 @@ type testAPI struct {
 }
 
 // start serves a fake node. configure may change the configuration.
-func start(t testing.TB, configure ...func(*Config)) *testAPI {
-	t.Helper()
-	n := newFakeNode(t)
+func start(tb testing.TB, configure ...func(*Config)) *testAPI {
+	tb.Helper()
+	n := newFakeNode(tb)
 	registry := prometheus.NewRegistry()
 	cfg := Config{Node: n, Gatherer: registry, Registerer: registry}
 	for _, c := range configure {
 		c(&cfg)
 	}
-	return serve(t, n, cfg)
+	return serve(tb, n, cfg)
 }
 
-func serve(t testing.TB, n *fakeNode, cfg Config) *testAPI {
-	t.Helper()
+func serve(tb testing.TB, n *fakeNode, cfg Config) *testAPI {
+	tb.Helper()
 	s, err := New(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	l, err := Listen(t.Context(), "127.0.0.1:0")
+	l, err := Listen(tb.Context(), "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
 	a := &testAPI{node: n, server: s, url: "http://" + l.Addr().String()}
-	if a.Client, err = client.New(client.Config{URL: a.url, Token: cfg.Token}); err != nil {
-		t.Fatal(err)
+	if a.Client, err = client.New(client.Config{URL: a.url, Token: cfg.Token, HTTP: &http.Client{Transport: newDocumented(tb)}}); err != nil {
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		a.Close()
 		stop()
 		if err := errors.Join(<-done, s.Close()); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return a
 }
 
+// reply is an answer whose body was read.
+type reply struct {
+	StatusCode int
+	Status     string
+	Header     http.Header
+}
+
 // do makes a raw request of method, path, body and header pairs, and reads the
 // whole answer.
-func (a *testAPI) do(t testing.TB, method, path, body string, headers ...string) (*http.Response, string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, a.url+path, strings.NewReader(body))
+func (a *testAPI) do(tb testing.TB, method, path, body string, headers ...string) (reply, string) {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), method, a.url+path, strings.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for i := 0; i < len(headers); i += 2 {
 		if headers[i] == "Host" {
@@ -270,25 +274,24 @@ func (a *testAPI) do(t testing.TB, method, path, body string, headers ...string)
 		}
 		req.Header.Add(headers[i], headers[i+1])
 	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	answer, err := transport.RoundTrip(req)
+	answer, err := newDocumented(tb).RoundTrip(req)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
+		tb.Fatalf("%s %s: %v", method, path, err)
 	}
 	defer answer.Body.Close()
 	b, err := io.ReadAll(answer.Body)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
+		tb.Fatalf("%s %s: %v", method, path, err)
 	}
-	return answer, string(b)
+	return reply{answer.StatusCode, answer.Status, answer.Header}, string(b)
 }
 
 // wantError returns err as a node's refusal with the status.
-func wantError(t testing.TB, err error, status int) *client.Error {
-	t.Helper()
+func wantError(tb testing.TB, err error, status int) *client.Error {
+	tb.Helper()
 	e, ok := errors.AsType[*client.Error](err)
 	if !ok || e.Status != status {
-		t.Fatalf("got %v, want a refusal with status %d", err, status)
+		tb.Fatalf("got %v, want a refusal with status %d", err, status)
 	}
 	return e
 }

@@ -39,7 +39,7 @@ func (s *Server) getPings(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	follow, err := flag(query, "follow")
+	follow, err := boolean(query, "follow")
 	if err != nil {
 		return err
 	}
@@ -66,8 +66,8 @@ func (s *Server) getPings(w http.ResponseWriter, r *http.Request) error {
 	return s.answerPage(w, r, h, query, lines)
 }
 
-// flag reads a parameter that is 1 or 0.
-func flag(query url.Values, name string) (bool, error) {
+// boolean reads a parameter that is 1 or 0.
+func boolean(query url.Values, name string) (bool, error) {
 	switch v := query.Get(name); v {
 	case "", "0":
 		return false, nil
@@ -215,7 +215,7 @@ func (s *Server) page(ctx context.Context, h history) (pings [][]byte, next *spo
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return nil, nil, err
 		}
-		for i := len(r.Entry.Pings) - 1; i >= 0; i-- {
+		for i := range slices.Backward(r.Entry.Pings) {
 			if !h.holds(&r, i) {
 				continue
 			}

@@ -16,19 +16,19 @@ import (
 )
 
 // page gets one page of history.
-func (a *testAPI) page(t testing.TB, path string) client.Pings {
-	t.Helper()
-	answer, body := a.do(t, "GET", path, "")
+func (a *testAPI) page(tb testing.TB, path string) client.Pings {
+	tb.Helper()
+	answer, body := a.do(tb, "GET", path, "")
 	var p client.Pings
 	if err := json.Unmarshal([]byte(body), &p); err != nil || answer.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %d %s", path, answer.StatusCode, body)
+		tb.Fatalf("%s: %d %s", path, answer.StatusCode, body)
 	}
 	want := ""
 	if p.Next != "" {
 		want = "<" + p.Next + `>; rel="next"`
 	}
 	if got := answer.Header.Get("Link"); got != want {
-		t.Errorf("Link: %q, next: %q", got, p.Next)
+		tb.Errorf("Link: %q, next: %q", got, p.Next)
 	}
 	return p
 }
@@ -42,14 +42,14 @@ func textsOf(pings []client.Ping) []string {
 }
 
 // append puts one entry into the ledger.
-func (n *fakeNode) append(t testing.TB, via ledger.Via, at time.Time, texts ...string) *entry.Entry {
-	t.Helper()
+func (n *fakeNode) append(tb testing.TB, via ledger.Via, at time.Time, texts ...string) *entry.Entry {
+	tb.Helper()
 	e, err := n.sign(at, texts...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	if _, err := n.ledger.Append(t.Context(), via, e); err != nil {
-		t.Fatal(err)
+	if _, err := n.ledger.Append(tb.Context(), via, e); err != nil {
+		tb.Fatal(err)
 	}
 	return e
 }

@@ -18,13 +18,13 @@ func answer(w http.ResponseWriter, status int, body []byte) {
 	w.Write(body)
 }
 
-// answerJSON encodes v and answers with it.
-func answerJSON(w http.ResponseWriter, status int, v any) error {
+// answerJSON encodes v and answers 200 with it.
+func answerJSON(w http.ResponseWriter, v any) error {
 	b, err := marshal(v)
 	if err != nil {
 		return err
 	}
-	answer(w, status, b)
+	answer(w, http.StatusOK, b)
 	return nil
 }
 

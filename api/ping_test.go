@@ -97,7 +97,7 @@ func TestPingTakesTextHoweverItIsSent(t *testing.T) {
 
 // checkProblem checks that the answer is a problem document that says as much
 // as its status line.
-func checkProblem(t *testing.T, answer *http.Response, body string) {
+func checkProblem(t *testing.T, answer reply, body string) {
 	t.Helper()
 	var doc client.Error
 	if got := answer.Header.Get("Content-Type"); got != "application/problem+json" {

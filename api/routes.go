@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -31,16 +32,17 @@ type resource struct {
 // routes maps every path to its resource.
 func (s *Server) routes(reg prometheus.Registerer) (map[string]*resource, error) {
 	resources := map[string]*resource{
-		"/ping":    {unsafe: true, methods: map[string]handler{"GET": s.getPing, "POST": s.postPing}},
-		"/pings":   {endless: true, methods: map[string]handler{"GET": s.getPings, "POST": s.postPings}},
-		"/events":  {endless: true, methods: map[string]handler{"GET": s.getEvents}},
-		"/id":      {methods: map[string]handler{"GET": s.getID}},
-		"/peers":   {methods: map[string]handler{"GET": s.getPeers, "POST": s.postPeers}},
-		"/livez":   {methods: map[string]handler{"GET": s.getLivez}},
-		"/readyz":  {methods: map[string]handler{"GET": s.getReadyz}},
-		"/metrics": {methods: map[string]handler{"GET": s.getMetrics}},
-		"/sync":    {methods: map[string]handler{"GET": s.getSync}},
-		"/entries": {endless: true, methods: map[string]handler{"GET": s.getEntries, "POST": s.postEntries}},
+		"/ping":         {unsafe: true, methods: map[string]handler{"GET": s.getPing, "POST": s.postPing}},
+		"/pings":        {endless: true, methods: map[string]handler{"GET": s.getPings, "POST": s.postPings}},
+		"/events":       {endless: true, methods: map[string]handler{"GET": s.getEvents}},
+		"/id":           {methods: map[string]handler{"GET": s.getID}},
+		"/peers":        {methods: map[string]handler{"GET": s.getPeers, "POST": s.postPeers}},
+		"/livez":        {methods: map[string]handler{"GET": s.getLivez}},
+		"/readyz":       {methods: map[string]handler{"GET": s.getReadyz}},
+		"/metrics":      {methods: map[string]handler{"GET": s.getMetrics}},
+		"/sync":         {methods: map[string]handler{"GET": s.getSync}},
+		"/openapi.yaml": {methods: map[string]handler{"GET": s.getOpenAPI}},
+		"/entries":      {endless: true, methods: map[string]handler{"GET": s.getEntries, "POST": s.postEntries}},
 	}
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "p2ping_http_requests_total",
@@ -159,7 +161,7 @@ func (s *Server) recover(w http.ResponseWriter, r *http.Request, res *resource) 
 		return
 	}
 	res.failed.Inc()
-	if v == http.ErrAbortHandler {
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(v)
 	}
 	s.logger.Error("handler panicked", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(v), "stack", stack())

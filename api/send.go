@@ -58,25 +58,28 @@ func (s *Server) postPings(w http.ResponseWriter, r *http.Request) error {
 	lines := make(chan numbered, linesAhead)
 	ctx, cancel := context.WithCancel(r.Context())
 	var reading sync.WaitGroup
-	defer reading.Wait()
-	defer func() { _ = control.SetReadDeadline(time.Unix(1, 0)) }() // the reader is not needed any more
-	defer cancel()
+	read := false // the whole body
+	defer func() {
+		if !read {
+			_ = control.SetReadDeadline(time.Unix(1, 0)) // ends the read under way
+		}
+		cancel()
+		reading.Wait()
+	}()
 	out := s.newLongAnswer(w, ndjson)
 	reading.Go(func() {
 		defer close(lines)
 		readPings(ctx, in, lines)
 	})
-	for {
-		batch, ok := s.nextBatch(lines)
+	for !read {
+		var batch []numbered
+		batch, read, err = s.nextBatch(lines)
 		if len(batch) > 0 {
 			s.sendBatch(ctx, r, batch, out)
 		}
-		if !ok {
-			break
+		if err = errors.Join(err, r.Context().Err()); err != nil {
+			s.cutOff(r, err)
 		}
-	}
-	if r.Context().Err() != nil {
-		s.cutOff(r, r.Context().Err())
 	}
 	return nil
 }
@@ -143,30 +146,33 @@ func decodePing(b []byte) (line, error) {
 	return line{text: *v.Text, key: v.Key}, checkText(*v.Text)
 }
 
-// nextBatch waits for a line and takes what else is there. ok is false when
+// errStopping ends streams that can't end well.
+var errStopping = errors.New("the server is stopping")
+
+// nextBatch waits for a line and takes what else is there. end tells that
 // nothing follows.
-func (s *Server) nextBatch(lines <-chan numbered) (batch []numbered, ok bool) {
+func (s *Server) nextBatch(lines <-chan numbered) (batch []numbered, end bool, err error) {
 	select {
 	case n, ok := <-lines:
 		if !ok {
-			return nil, false
+			return nil, true, nil
 		}
 		batch = append(batch, n)
 	case <-s.stopping:
-		return nil, false
+		return nil, false, errStopping
 	}
 	for len(batch) < entry.MaxPings {
 		select {
 		case n, ok := <-lines:
 			if !ok {
-				return batch, false
+				return batch, true, nil
 			}
 			batch = append(batch, n)
 		default:
-			return batch, true
+			return batch, false, nil
 		}
 	}
-	return batch, true
+	return batch, false, nil
 }
 
 // sendBatch publishes a batch and answers for each of its lines.

@@ -47,7 +47,7 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 		}
 		var d net.Dialer
 		if conn, err := d.DialContext(ctx, "unix", path); err == nil {
-			conn.Close()
+			_ = conn.Close() // it has answered the question
 			return nil, fmt.Errorf("listening on unix:%s: another process serves there", path)
 		}
 		if err := os.Remove(path); err != nil {
@@ -99,8 +99,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer cancel()
 	if err := server.Shutdown(patience); err != nil {
 		s.logger.Warn("cutting off requests that do not end", "err", err)
-		server.Close()
+		_ = server.Close() // which is all that can be done
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving the API on %s: %w", l.Addr(), err)
+	}
 	return nil
 }

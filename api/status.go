@@ -21,7 +21,7 @@ func (s *Server) getID(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answerJSON(w, http.StatusOK, client.ID{
+	return answerJSON(w, client.ID{
 		PeerID:    info.PeerID.String(),
 		PublicKey: info.PublicKey,
 		Addresses: list(info.Addresses),
@@ -41,7 +41,7 @@ func (s *Server) getPeers(w http.ResponseWriter, r *http.Request) error {
 	for i, p := range peers {
 		out.Peers[i] = peerJSON(p)
 	}
-	return answerJSON(w, http.StatusOK, out)
+	return answerJSON(w, out)
 }
 
 func peerJSON(p node.PeerInfo) client.Peer {
@@ -82,7 +82,7 @@ func (s *Server) postPeers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return refuse(http.StatusBadGateway, err.Error(), "is the other node running, and is its address right?")
 	}
-	return answerJSON(w, http.StatusOK, client.Connected{PeerID: id.String()})
+	return answerJSON(w, client.Connected{PeerID: id.String()})
 }
 
 func (s *Server) getLivez(w http.ResponseWriter, r *http.Request) error {
@@ -106,7 +106,7 @@ func (s *Server) getReadyz(w http.ResponseWriter, r *http.Request) error {
 	ready := s.node.Readiness()
 	out := client.Readiness{Ready: ready.Ready, Reasons: list(ready.Reasons)}
 	if ready.Ready {
-		return answerJSON(w, http.StatusOK, out)
+		return answerJSON(w, out)
 	}
 	p := later(http.StatusServiceUnavailable, time.Second, "not ready: "+strings.Join(out.Reasons, "; "), "")
 	body, err := marshal(notReady{p.refusal, out})

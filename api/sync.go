@@ -28,7 +28,7 @@ func (s *Server) getSync(w http.ResponseWriter, r *http.Request) error {
 	for i, p := range state.Peers {
 		out.Peers[i] = comparisonJSON(p)
 	}
-	return answerJSON(w, http.StatusOK, out)
+	return answerJSON(w, out)
 }
 
 func comparisonJSON(p catchup.PeerState) client.PeerSync {

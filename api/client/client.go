@@ -144,7 +144,7 @@ func (c *Client) Ready(ctx context.Context) (Readiness, error) {
 	if err != nil {
 		return Readiness{}, err
 	}
-	defer answer.Body.Close()
+	defer closeBody(answer)
 	if answer.StatusCode == http.StatusServiceUnavailable && mediaType(answer) == problemType {
 		return decode[Readiness](c, answer)
 	}
@@ -167,7 +167,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 	if err != nil {
 		return none, err
 	}
-	defer answer.Body.Close()
+	defer closeBody(answer)
 	return succeed[T](c, answer)
 }
 
@@ -229,3 +229,7 @@ func decode[T any](c *Client, answer *http.Response) (T, error) {
 	}
 	return v, nil
 }
+
+// closeBody ends an answer. That it may fail is of no interest: what was wanted
+// of it has been read, or is not wanted any more.
+func closeBody(answer *http.Response) { _ = answer.Body.Close() }

@@ -20,7 +20,7 @@ func (c *Client) Entries(ctx context.Context) iter.Seq2[Entry, error] {
 			yield(Entry{}, err)
 			return
 		}
-		defer answer.Body.Close()
+		defer closeBody(answer)
 		for line, err := range eachLine(answer.Body) {
 			var e Entry
 			if err == nil {
@@ -56,7 +56,7 @@ func (c *Client) Import(ctx context.Context, export io.Reader) (Imported, error)
 	if err != nil {
 		return Imported{}, err
 	}
-	defer answer.Body.Close()
+	defer closeBody(answer)
 	return succeed[Imported](c, answer)
 }
 
@@ -65,7 +65,7 @@ func (c *Client) copy(ctx context.Context, path string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
+	defer closeBody(answer)
 	if _, err := io.Copy(w, answer.Body); err != nil {
 		return fmt.Errorf("copying from %s: %w", c.where, err)
 	}
@@ -80,7 +80,7 @@ func (c *Client) stream(ctx context.Context, path string) (*http.Response, error
 		return nil, err
 	}
 	if answer.StatusCode != http.StatusOK {
-		defer answer.Body.Close()
+		defer closeBody(answer)
 		return nil, problem(answer)
 	}
 	return answer, nil

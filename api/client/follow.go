@@ -141,7 +141,7 @@ func (f *follow) once(ctx context.Context) (opened bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer answer.Body.Close()
+	defer closeBody(answer)
 	if answer.StatusCode != http.StatusOK {
 		return false, problem(answer)
 	}

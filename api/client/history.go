@@ -65,7 +65,7 @@ func (c *Client) History(ctx context.Context, q Query) iter.Seq2[Ping, error] {
 			yield(Ping{}, err)
 			return
 		}
-		defer answer.Body.Close()
+		defer closeBody(answer)
 		for line, err := range eachLine(answer.Body) {
 			var p Ping
 			if err == nil {

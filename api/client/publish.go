@@ -65,7 +65,7 @@ func (c *Client) Publish(ctx context.Context, r Request) (Published, error) {
 	if err != nil {
 		return Published{}, err
 	}
-	defer answer.Body.Close()
+	defer closeBody(answer)
 	return succeed[Published](c, answer)
 }
 
@@ -82,7 +82,7 @@ func (c *Client) Send(ctx context.Context, pings iter.Seq[NewPing]) iter.Seq2[Se
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		r, w := io.Pipe()
-		defer r.Close() // ends the writer
+		defer func() { _ = r.Close() }() // ends the writer; never fails
 		sent := make(chan int, 1)
 		go writePings(w, pings, sent)
 		answered, err := c.sendLines(ctx, r, yield)
@@ -118,7 +118,7 @@ func writePings(w *io.PipeWriter, pings iter.Seq[NewPing], sent chan<- int) {
 		n++
 	}
 	sent <- n
-	w.Close()
+	_ = w.Close() // never fails
 }
 
 func (c *Client) sendLines(ctx context.Context, body io.Reader, yield func(SendResult, error) bool) (answered int, err error) {
@@ -126,7 +126,7 @@ func (c *Client) sendLines(ctx context.Context, body io.Reader, yield func(SendR
 	if err != nil {
 		return 0, err
 	}
-	defer answer.Body.Close()
+	defer closeBody(answer)
 	if answer.StatusCode != http.StatusOK {
 		return 0, problem(answer)
 	}
