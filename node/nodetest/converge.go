@@ -2,6 +2,7 @@ package nodetest
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -233,4 +234,25 @@ func (n *Network) Joined() bool {
 		}
 	}
 	return len(reached) == len(n.Nodes)
+}
+
+// Fill has a node hold count entries that it signed and told nobody of, a
+// minute apart, as if it had been alone for long.
+func (n *Network) Fill(i, count int) error {
+	d := n.Nodes[i]
+	entries := make([]*entry.Entry, count)
+	for k := range entries {
+		n.mu.Lock()
+		text := pingText(len(n.tried), i)
+		n.tried[text], n.acked[text] = i, true
+		n.mu.Unlock()
+		sent := d.now().Add(-time.Duration(k) * time.Minute)
+		e, err := entry.Sign(d.key, topic, [8]byte(binary.BigEndian.AppendUint64(nil, uint64(k))), []entry.Ping{{Text: text, SentAt: sent.UnixMicro()}})
+		if err != nil {
+			return err
+		}
+		entries[k] = e
+	}
+	_, err := d.Ledger().Append(n.t.Context(), ledger.Own, entries...)
+	return err
 }

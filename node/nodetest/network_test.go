@@ -304,6 +304,44 @@ func TestFutureIsTakenInTime(t *testing.T) {
 	})
 }
 
+// TestLateJoinerOnABadLine has a node join that lacks thousands of entries,
+// over a line that loses a fifth of all packets, and has it crash on the way.
+func TestLateJoinerOnABadLine(t *testing.T) {
+	const count = 6000
+	Run(t, 1, options(), func(t *testing.T, n *Network) {
+		n.Line(3)
+		n.Start(0, 1)
+		if err := n.Fill(0, count); err != nil {
+			t.Fatal(err)
+		}
+		n.Loss(0.2)
+		n.Start(2)
+		for n.Nodes[2].Ledger().State().Entries < count/3 {
+			if n.Now() > 10*time.Minute {
+				t.Fatal("too slow", n.counts())
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		n.Crash(2)
+		if err := n.Ping(1); err != nil {
+			t.Error(err)
+		}
+		n.Start(2)
+		kept := n.Nodes[2].Ledger().State().Entries
+		if kept < count/3 || kept >= count {
+			t.Errorf("%d entries survived the crash", kept)
+		}
+		took, err := n.WaitConverged(10 * time.Minute)
+		if err != nil {
+			t.Error(err)
+		}
+		t.Logf("%d entries at the crash, %d after %v more", kept, count, took)
+		if err := n.CheckPings(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestPartitionHealsByItself(t *testing.T) {
 	Run(t, 1, options(), func(t *testing.T, n *Network) {
 		n.Start(n.Line(10)...)

@@ -36,6 +36,9 @@ type Node struct {
 	life      *life
 }
 
+// topic is the one all nodes are on.
+const topic = "nodetest"
+
 // life is one run of a node, from its start to its stop or crash. Who makes
 // it closes it; with [Options.HostsOnly] it has only a host.
 type life struct {
