@@ -64,6 +64,7 @@ func (p *program) demoOf(cmd *cli.Command) (*demo, error) {
 		return nil, err
 	}
 	s.LogLevel = slog.LevelWarn
+	s.Discovery = false // or every small network would end up full, whatever its shape
 	d := &demo{nodes: 3, topology: "line", httpPort: s.HTTPPort, p2pPort: s.P2PPort, base: s}
 	checks := []struct {
 		flag string

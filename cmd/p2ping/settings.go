@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -29,6 +30,8 @@ type settings struct {
 	LogLevel         slog.Level
 	LogFormat        string // "text" or "json"
 	RequireBootstrap bool
+	Discovery        bool // find other peers than those named
+	MDNS             bool // on the local network too
 	Retention        time.Duration // 0: for ever
 	MaxLedger        int64         // bytes, 0: no limit
 	MaxEntries       int           // 0: no limit
@@ -63,7 +66,7 @@ func (s setting) variable() string { return envName(s.name) }
 // settingsTable lists every setting of a node. A setting exists in here or not
 // at all.
 func settingsTable() []setting {
-	return append(networkSettings(), ownSettings()...)
+	return slices.Concat(networkSettings(), discoverySettings(), ownSettings())
 }
 
 // networkSettings are about whom the node talks to, and where.
@@ -142,6 +145,28 @@ func networkSettings() []setting {
 			name: "topic", byDefault: "p2ping",
 			usage: "share pings with the nodes on this topic, `NAME`",
 			set:   one(func(s *settings, v string) error { s.Topic = v; return checkTopic(v) }),
+		},
+	}
+}
+
+// discoverySettings are about how the node finds peers beyond those named.
+func discoverySettings() []setting {
+	return []setting{
+		{
+			name: "discovery", kind: toggle, byDefault: "true",
+			usage: "find other peers through those that are connected, and remember them; --discovery=false keeps to those named",
+			set: one(func(s *settings, v string) (err error) {
+				s.Discovery, err = parseBool(v)
+				return err
+			}),
+		},
+		{
+			name: "mdns", kind: toggle, byDefault: "false",
+			usage: "find peers on the local network, and be found there, without an address",
+			set: one(func(s *settings, v string) (err error) {
+				s.MDNS, err = parseBool(v)
+				return err
+			}),
 		},
 	}
 }

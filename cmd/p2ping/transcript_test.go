@@ -53,7 +53,7 @@ const patience = 60 * time.Second
 //	ready NAME                     wait until node NAME is up; sets NAME_API, NAME_ID, NAME_ADDR (TCP)
 //	await NAME out|err REGEXP [N]  wait until N lines (1 if not given) match
 //	count NAME out|err REGEXP N    compare the number of lines that match by now
-//	await-peers NAME N             wait until node NAME has N peers on its topic
+//	await-peers NAME N             wait until node NAME has N peers on its topic; N+ is at least N
 //	terminate NAME [CODE]          SIGTERM, wait for the end, compare the exit code (0 if not given)
 //	interrupt NAME [CODE]          the same with Ctrl-C's signal
 //	crash NAME                     SIGKILL, wait for the end
@@ -236,14 +236,15 @@ func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
 
 func cmdAwaitPeers(ts *testscript.TestScript, _ bool, args []string) {
 	url := ts.Getenv(strings.ToUpper(args[0])+"_API") + "/peers"
-	want := number(ts, args[1:], 1)
+	least, more := strings.CutSuffix(args[1], "+")
+	want := number(ts, []string{least}, 1)
 	deadline := time.After(patience)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		_, answer, err := request(http.DefaultClient, "GET", url, "")
 		ts.Check(err)
-		if strings.Count(answer, `"on_topic":true`) == want {
+		if n := strings.Count(answer, `"on_topic":true`); n == want || more && n > want {
 			return
 		}
 		select {
