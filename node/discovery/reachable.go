@@ -77,7 +77,7 @@ func endOf(conns []network.Conn) end {
 // tellable returns those of a peer's addresses that another may be told, the
 // rest being of no use to it and none of its business:
 //
-//   - loopback, if both are on this machine;
+//   - loopback, if both are on this machine, and it is the one it came by;
 //   - private, if the other did not come from outside, and it is the very
 //     address that the peer came by, or, for a peer on this machine, the one by
 //     which the other reached us. So what else the peer has, such as Docker's
@@ -93,7 +93,7 @@ func tellable(addrs []ma.Multiaddr, of, to end) []ma.Multiaddr {
 		ok := false
 		switch s {
 		case loopback:
-			ok = of.scope == loopback && to.scope == loopback
+			ok = to.scope == loopback && slices.Contains(of.remote, ip)
 		case private:
 			came := slices.Contains(of.remote, ip) || of.scope == loopback && slices.Contains(to.local, ip)
 			ok = to.scope >= private && came

@@ -22,7 +22,7 @@ const (
 	// saveSoon is how long after a change it is written, when it has not been
 	// for saveEvery.
 	saveSoon  = time.Second
-	saveEvery = 30 * time.Second
+	saveEvery = 5 * time.Second
 )
 
 // savedPeer is an entry of the file.
