@@ -55,7 +55,7 @@ func newGossip(cfg gossipConfig) (_ *gossip, err error) {
 		pubsub.WithFloodPublish(true),
 		pubsub.WithSubscriptionFilter(pubsub.NewAllowlistSubscriptionFilter(cfg.topic)),
 		pubsub.WithRawTracer(cfg.tracer),
-		pubsub.WithLogger(cfg.logger),
+		pubsub.WithLogger(slog.New(calmer{cfg.logger.Handler()})),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("starting GossipSub: %w", err)
