@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -158,7 +159,7 @@ func killed(t *testing.T, path string, first uint64, after int) []uint64 {
 			}
 		}
 		line, err := lines.ReadString('\n')
-		if err == io.EOF { // half a line was not acknowledged
+		if errors.Is(err, io.EOF) { // half a line was not acknowledged
 			break
 		}
 		if err != nil {

@@ -43,21 +43,11 @@ func poke(t *testing.T, l *Ledger, bucket string, key []byte, change func([]byte
 // follows it is read, and it can be stored again.
 func TestDamagedRecords(t *testing.T) {
 	for name, read := range map[string]func(*testing.T, *Ledger, []*entry.Entry){
-		"Range":     func(t *testing.T, l *Ledger, _ []*entry.Entry) { readRange(t, l) },
-		"RangeDown": func(t *testing.T, l *Ledger, _ []*entry.Entry) { readRangeDown(t, l) },
-		"After":     func(t *testing.T, l *Ledger, _ []*entry.Entry) { arrivals(t, l, 10) },
-		"Get": func(t *testing.T, l *Ledger, e []*entry.Entry) {
-			for _, x := range e {
-				if _, err := l.Get(x.Key()); err != nil && !errors.Is(err, ErrNotFound) {
-					t.Error(err)
-				}
-			}
-		},
-		"Scrub": func(t *testing.T, l *Ledger, _ []*entry.Entry) {
-			if n, err := l.Scrub(t.Context()); n != 3 || err != nil {
-				t.Errorf("got %d, %v", n, err)
-			}
-		},
+		"Range":     readRange,
+		"RangeDown": readRangeDown,
+		"After":     readArrivals,
+		"Get":       readEach,
+		"Scrub":     readScrub,
 	} {
 		t.Run(name, func(t *testing.T) {
 			logger, logged := logTo(t)
@@ -72,9 +62,6 @@ func TestDamagedRecords(t *testing.T) {
 			l = reopen(t, l, Config{NoSync: true, Logger: logger})
 			read(t, l, e)
 			held := append(append(append([]*entry.Entry(nil), e[1:10]...), e[11:20]...), e[21:]...)
-			if name == "After" { // that one is hidden, as the index does not point to it
-				readRange(t, l)
-			}
 			sameKeys(t, l, held)
 			if s := l.State(); s.Damaged != 3 {
 				t.Errorf("got %d damaged", s.Damaged)
@@ -90,7 +77,7 @@ func TestDamagedRecords(t *testing.T) {
 	}
 }
 
-func readRange(t *testing.T, l *Ledger) {
+func readRange(t *testing.T, l *Ledger, _ []*entry.Entry) {
 	t.Helper()
 	for _, err := range l.Range(entry.Key{}, entry.LastKey()) {
 		if err != nil {
@@ -99,12 +86,36 @@ func readRange(t *testing.T, l *Ledger) {
 	}
 }
 
-func readRangeDown(t *testing.T, l *Ledger) {
+func readRangeDown(t *testing.T, l *Ledger, _ []*entry.Entry) {
 	t.Helper()
 	for _, err := range l.RangeDown(entry.Key{}, entry.LastKey()) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// readArrivals does not find the entry under the wrong cursor, which the index
+// does not point to, so that Range has to.
+func readArrivals(t *testing.T, l *Ledger, _ []*entry.Entry) {
+	t.Helper()
+	arrivals(t, l, 10)
+	readRange(t, l, nil)
+}
+
+func readEach(t *testing.T, l *Ledger, e []*entry.Entry) {
+	t.Helper()
+	for _, x := range e {
+		if _, err := l.Get(x.Key()); err != nil && !errors.Is(err, ErrNotFound) {
+			t.Error(err)
+		}
+	}
+}
+
+func readScrub(t *testing.T, l *Ledger, _ []*entry.Entry) {
+	t.Helper()
+	if n, err := l.Scrub(t.Context()); n != 3 || err != nil {
+		t.Errorf("got %d, %v", n, err)
 	}
 }
 

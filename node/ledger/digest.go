@@ -80,7 +80,7 @@ func newIDHash() *idHash {
 
 func (h *idHash) add(id entry.ID) {
 	hex.Encode(h.line[:], id[:])
-	h.hash.Write(h.line[:]) //nolint:errcheck // never fails
+	h.hash.Write(h.line[:])
 }
 
 func (h *idHash) sum() (d Digest) {

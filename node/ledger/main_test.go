@@ -31,83 +31,83 @@ func TestMain(m *testing.M) {
 
 // fake makes an entry that is right in all but its signature, which the ledger
 // does not check: cheap, and distinct for every seq.
-func fake(t testing.TB, seq uint64, ms int64, text string) *entry.Entry {
-	t.Helper()
+func fake(tb testing.TB, seq uint64, ms int64, text string) *entry.Entry {
+	tb.Helper()
 	data, err := entry.EncodeData([]entry.Ping{{Text: text, SentAt: ms * 1000}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return message(t, seq, data)
+	return message(tb, seq, data)
 }
 
-func message(t testing.TB, seq uint64, data []byte) *entry.Entry {
-	t.Helper()
+func message(tb testing.TB, seq uint64, data []byte) *entry.Entry {
+	tb.Helper()
 	from := append([]byte("\x00\x24\x08\x01\x12\x20"), make([]byte, 32)...)
 	seqno := binary.BigEndian.AppendUint64(nil, seq)
 	topic := "test"
 	signature := bytes.Repeat(seqno, 8)
 	e, err := entry.FromMessage(&pb.Message{From: from, Data: data, Seqno: seqno, Topic: &topic, Signature: signature})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return e
 }
 
 // fakes makes n entries, one a millisecond from start on.
-func fakes(t testing.TB, n int, start int64) []*entry.Entry {
-	t.Helper()
+func fakes(tb testing.TB, n int, start int64) []*entry.Entry {
+	tb.Helper()
 	entries := make([]*entry.Entry, n)
 	for i := range entries {
-		entries[i] = fake(t, uint64(start)+uint64(i), start+int64(i), "hello")
+		entries[i] = fake(tb, uint64(start)+uint64(i), start+int64(i), "hello")
 	}
 	return entries
 }
 
 // open opens the ledger of a config, at a new path if it has none, and closes
 // it with the test.
-func open(t testing.TB, c Config) *Ledger {
-	t.Helper()
+func open(tb testing.TB, c Config) *Ledger {
+	tb.Helper()
 	if c.Path == "" {
-		c.Path = filepath.Join(t.TempDir(), "ledger.db")
+		c.Path = filepath.Join(tb.TempDir(), "ledger.db")
 	}
 	l, err := Open(c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := l.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return l
 }
 
 // reopen closes l and opens its file again.
-func reopen(t testing.TB, l *Ledger, c Config) *Ledger {
-	t.Helper()
+func reopen(tb testing.TB, l *Ledger, c Config) *Ledger {
+	tb.Helper()
 	if err := l.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c.Path = l.path
-	return open(t, c)
+	return open(tb, c)
 }
 
-func add(t testing.TB, l *Ledger, entries ...*entry.Entry) []Record {
-	t.Helper()
-	records, err := l.Append(t.Context(), Gossip, entries...)
+func add(tb testing.TB, l *Ledger, entries ...*entry.Entry) []Record {
+	tb.Helper()
+	records, err := l.Append(tb.Context(), Gossip, entries...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return records
 }
 
 // keysOf returns all keys of the ledger.
-func keysOf(t testing.TB, l *Ledger) []entry.Key {
-	t.Helper()
+func keysOf(tb testing.TB, l *Ledger) []entry.Key {
+	tb.Helper()
 	var keys []entry.Key
 	for k, err := range l.Keys(entry.Key{}, entry.LastKey()) {
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		keys = append(keys, k)
 	}
@@ -116,13 +116,13 @@ func keysOf(t testing.TB, l *Ledger) []entry.Key {
 
 // arrivals returns all records of the ledger in order of arrival, read in pages
 // of the given limit.
-func arrivals(t testing.TB, l *Ledger, limit int) []Record {
-	t.Helper()
+func arrivals(tb testing.TB, l *Ledger, limit int) []Record {
+	tb.Helper()
 	var all []Record
 	for cursor := uint64(0); ; cursor = all[len(all)-1].Cursor {
 		records, err := l.After(cursor, limit)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if len(records) == 0 {
 			return all
@@ -133,8 +133,8 @@ func arrivals(t testing.TB, l *Ledger, limit int) []Record {
 
 // sameKeys fails unless the ledger has exactly the entries, by every way of
 // reading, and its totals and digest agree.
-func sameKeys(t testing.TB, l *Ledger, want []*entry.Entry) {
-	t.Helper()
+func sameKeys(tb testing.TB, l *Ledger, want []*entry.Entry) {
+	tb.Helper()
 	want = slices.SortedFunc(slices.Values(want), func(a, b *entry.Entry) int { return a.Key().Compare(b.Key()) })
 	var keys []entry.Key
 	pings, lines := 0, strings.Builder{}
@@ -143,31 +143,31 @@ func sameKeys(t testing.TB, l *Ledger, want []*entry.Entry) {
 		pings += len(e.Pings)
 		lines.WriteString(e.ID.String() + "\n")
 	}
-	if got := keysOf(t, l); !slices.Equal(got, keys) {
-		t.Fatalf("keys: got %d, want %d, or others", len(got), len(keys))
+	if got := keysOf(tb, l); !slices.Equal(got, keys) {
+		tb.Fatalf("keys: got %d, want %d, or others", len(got), len(keys))
 	}
 	i := 0
 	for r, err := range l.Range(entry.Key{}, entry.LastKey()) {
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if i >= len(want) || !bytes.Equal(r.Entry.Raw, want[i].Raw) {
-			t.Fatalf("record %d of the range is another", i)
+			tb.Fatalf("record %d of the range is another", i)
 		}
 		i++
 	}
 	if i != len(want) {
-		t.Fatalf("range: got %d records, want %d", i, len(want))
+		tb.Fatalf("range: got %d records, want %d", i, len(want))
 	}
 	d, s, err := l.Digest()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if s.Entries != len(want) || s.Pings != pings {
-		t.Fatalf("state: got %d entries and %d pings, want %d and %d", s.Entries, s.Pings, len(want), pings)
+		tb.Fatalf("state: got %d entries and %d pings, want %d and %d", s.Entries, s.Pings, len(want), pings)
 	}
 	if wantDigest := digestOf(lines.String()); d != wantDigest {
-		t.Fatalf("digest: got %s, want %s", d, wantDigest)
+		tb.Fatalf("digest: got %s, want %s", d, wantDigest)
 	}
 }
 
@@ -193,16 +193,16 @@ func commits(l *Ledger) func() int {
 }
 
 // seeded returns a random source whose seed is printed with the test.
-func seeded(t testing.TB) *rand.Rand {
-	t.Helper()
+func seeded(tb testing.TB) *rand.Rand {
+	tb.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("P2PING_SEED"); s != "" {
 		var err error
 		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
-	t.Logf("P2PING_SEED=%d", seed)
+	tb.Logf("P2PING_SEED=%d", seed)
 	return rand.New(rand.NewPCG(seed, 1))
 }
 

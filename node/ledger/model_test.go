@@ -20,7 +20,6 @@ type model struct {
 	order []entry.ID // of arrival
 	floor int64
 	next  uint64
-	seq   uint64
 }
 
 // The pool of entries is small, so that they are often given twice.

@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -74,7 +75,7 @@ func readMeta(r io.ReaderAt, size int64, logger *slog.Logger) (meta, error) {
 func metaAt(r io.ReaderAt, offset int64) (meta, error) {
 	var page [pageHeader + metaSize]byte
 	if _, err := r.ReadAt(page[:], offset); err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return meta{}, fmt.Errorf("%w: the file is too short", ErrDamaged)
 		}
 		return meta{}, fmt.Errorf("reading a meta page: %w", err)
@@ -83,7 +84,7 @@ func metaAt(r io.ReaderAt, offset int64) (meta, error) {
 	u32 := func(i int) uint32 { return binary.NativeEndian.Uint32(b[i:]) }
 	u64 := func(i int) uint64 { return binary.NativeEndian.Uint64(b[i:]) }
 	sum := fnv.New64a()
-	sum.Write(b[:metaSize-8]) //nolint:errcheck // never fails
+	sum.Write(b[:metaSize-8])
 	switch {
 	case u32(0) != metaMagic:
 		return meta{}, fmt.Errorf("%w: it does not begin as a bbolt file does", ErrDamaged)

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 
@@ -135,12 +136,17 @@ func (q *queue) take() []*call {
 
 // finish wakes the batch's callers and hands on the lead.
 func (q *queue) finish(batch []*call) {
-	q.mu.Lock()
-	q.next()
-	q.mu.Unlock()
 	for _, c := range batch {
 		close(c.done)
 	}
+	if len(batch) > 1 {
+		// Let them bring what they want next before the next commit begins:
+		// else those of two commits in turn wait for each other.
+		runtime.Gosched()
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.next()
 }
 
 // next makes the first that waits the leader. The caller holds q.mu.

@@ -9,13 +9,13 @@ import (
 	"p2ping/node/entry"
 )
 
-func testRecord(t testing.TB) Record {
-	t.Helper()
+func testRecord(tb testing.TB) Record {
+	tb.Helper()
 	return Record{
 		Cursor:     7,
 		ReceivedAt: time.UnixMicro(1_700_000_000_123_456).UTC(),
 		Via:        CatchUp,
-		Entry:      fake(t, 1, 1_700_000_000_000, "hello"),
+		Entry:      fake(tb, 1, 1_700_000_000_000, "hello"),
 	}
 }
 

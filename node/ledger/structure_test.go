@@ -19,6 +19,7 @@ import (
 )
 
 func cancelled(t *testing.T) context.Context {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx
@@ -26,24 +27,24 @@ func cancelled(t *testing.T) context.Context {
 
 // sample makes a ledger's file with everything in it: branches, leaves with
 // overflow, a free list, old pages. It returns the file's bytes.
-func sample(t testing.TB, n int) []byte {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "sample.db")
-	l := open(t, Config{Path: path, NoSync: true})
+func sample(tb testing.TB, n int) []byte {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "sample.db")
+	l := open(tb, Config{Path: path, NoSync: true})
 	for i := 0; i < n; i += 10 {
-		add(t, l, fakes(t, 10, int64(1000+i))...)
+		add(tb, l, fakes(tb, 10, int64(1000+i))...)
 	}
-	add(t, l, fake(t, 1<<40, 5000, strings.Repeat("x", 4000)), fake(t, 1<<41, 5001, strings.Repeat("y", 4000)))
+	add(tb, l, fake(tb, 1<<40, 5000, strings.Repeat("x", 4000)), fake(tb, 1<<41, 5001, strings.Repeat("y", 4000)))
 	l.limits.age = time.Second
 	if err := l.Prune(timeOf(int64(1000+n/2)/1000*1000 + 1000)); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := l.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -153,7 +154,7 @@ func TestOpenWithOneMetaPage(t *testing.T) {
 		}
 		logger, logged := logTo(t)
 		l := open(t, Config{Path: path, Logger: logger})
-		readRange(t, l)
+		readRange(t, l, nil)
 		if !strings.Contains(logged(), "meta page is damaged") {
 			t.Errorf("not reported: %s", logged())
 		}

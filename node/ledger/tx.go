@@ -206,12 +206,11 @@ func (s snapshot) scanDown(lo, hi entry.Key, f func(entry.Key, row) bool) {
 		return
 	}
 	c := s.index.Cursor()
-	k, v := c.Seek(hi.Append(nil))
-	if k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
+	before := c.Prev
+	if k, _ := c.Seek(hi.Append(nil)); k == nil {
+		before = c.Last
 	}
+	k, v := before()
 	for ; k != nil; k, v = c.Prev() {
 		key, at, err := decodeRow(k, v)
 		switch {
