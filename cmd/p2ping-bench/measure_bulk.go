@@ -72,7 +72,9 @@ func (b *bench) bulkP2ping(ctx context.Context, s sample) error {
 		return l.near().failure(err)
 	}
 	if t.done == 0 && t.failed > 0 {
-		b.missing["bulk/p2ping"], b.missing["bulk/p2ping lost"] = "the node has no POST /pings", "the node has no POST /pings"
+		for _, series := range []string{"", " lost", " batch"} {
+			b.missing["bulk/p2ping"+series] = "the node has no POST /pings"
+		}
 		return nil
 	}
 	arrived, took, err := l.await(ctx, t.done, start)
@@ -81,7 +83,7 @@ func (b *bench) bulkP2ping(ctx context.Context, s sample) error {
 	}
 	s["bulk/p2ping"] = perSecond(arrived, took)
 	v, err := compare(ctx, l)
-	s["bulk/p2ping lost"] = float64(v.lost(t.done))
+	s["bulk/p2ping lost"], s["bulk/p2ping batch"] = float64(v.lost(t.done)), v.batch
 	return err
 }
 

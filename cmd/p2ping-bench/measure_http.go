@@ -84,7 +84,7 @@ func (b *bench) throughHTTP(ctx context.Context, k kind, s sample) error {
 		return nil
 	}
 	v, err := compare(ctx, l)
-	s["http/p2ping lost"] = float64(v.lost(t.done))
+	s["http/p2ping lost"], s["http/p2ping batch"] = float64(v.lost(t.done)), v.batch
 	return err
 }
 

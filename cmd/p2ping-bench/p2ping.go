@@ -172,6 +172,8 @@ type verdict struct {
 	arrived int
 	// equal tells that all have the same digest and counts.
 	equal bool
+	// batch is how many pings are in an entry, on average.
+	batch float64
 }
 
 // compare compares the ledgers of a line of p2ping, which may still be busy
@@ -203,6 +205,7 @@ func compareOnce(ctx context.Context, l *line) (verdict, error) {
 		v.arrived = min(v.arrived, s.Pings)
 		v.equal = v.equal && s.Digest == first.Digest && s.Pings == first.Pings && s.Entries == first.Entries
 	}
+	v.batch = float64(v.arrived) / float64(max(first.Entries, 1))
 	v.arrived -= l.before
 	return v, nil
 }

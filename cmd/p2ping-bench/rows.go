@@ -60,12 +60,14 @@ func rows() []row {
 		{measure: "http", title: "HTTP to the far end", unit: "pings/s", series: "http/p2ping", base: "http/hello", against: helloName, goal: atLeast(0.5)},
 		{measure: "http", title: "HTTP to the far end", unit: "pings/s", series: "http/p2ping", base: "http/node", against: nodeName},
 		{measure: "http", title: "  acknowledged, not in all ledgers", unit: "pings", series: "http/p2ping lost", goal: atMost(0)},
+		{measure: "http", title: "  pings an entry", series: "http/p2ping batch"},
 		{measure: "http", title: "  lost by (c)", unit: "%", series: "http/pubsub lost"},
 		{measure: "http", title: "  CPU of the three nodes", unit: "s/100k", series: "http/p2ping cpu", base: "http/pubsub cpu", against: overHTTP},
 
 		{measure: "bulk", title: "bulk, POST /pings", unit: "pings/s", series: "bulk/p2ping", base: "bulk/pubsub", against: pubsubName, goal: atLeast(40)},
 		{measure: "bulk", title: "bulk, POST /pings", unit: "pings/s", series: "bulk/p2ping", base: "bulk/relay", against: relayName, goal: atLeast(0.3), stretch: true},
 		{measure: "bulk", title: "  acknowledged, not in all ledgers", unit: "pings", series: "bulk/p2ping lost", goal: atMost(0)},
+		{measure: "bulk", title: "  pings an entry", series: "bulk/p2ping batch"},
 		{measure: "bulk", title: "  lost by (b)", unit: "%", series: "bulk/pubsub lost"},
 
 		{measure: "overload", title: "overload: lost without a word", unit: "pings", series: "overload/p2ping silent", goal: atMost(0)},
