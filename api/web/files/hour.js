@@ -5,6 +5,10 @@ import { Recent, Stats } from "./stats.js";
 
 const pageSize = 1000;
 const mostPages = 30; // so that a busy node's history does not fill memory
+const mostFailures = 3;
+
+// breathe lets the page do other things.
+const breathe = () => new Promise((done) => { setTimeout(done); });
 
 // Hour counts pings by when this node received them.
 export class Hour {
@@ -12,6 +16,8 @@ export class Hour {
   #stats = new Stats();
   #recent = new Recent();
   #waiting = []; // what arrives while history is read; null after
+  #loading = false;
+  #failures = 0;
   #now;
 
   constructor(now) {
@@ -35,23 +41,33 @@ export class Hour {
     return this.#recent.count(this.#now());
   }
 
-  // load reads history. get(path) resolves to a page.
+  // load reads history, once. get(path) resolves to a page. Where that fails it
+  // throws, and may be called again; after some tries it makes do without.
   async load(get) {
-    const pings = [];
-    let next = `/pings?since=1h&limit=${pageSize}`;
+    if (!this.#waiting || this.#loading) return;
+    this.#loading = true;
     try {
-      for (let i = 0; i < mostPages && next; i++) {
-        const page = await get(next);
-        pings.push(page.pings);
-        next = page.next;
-        await new Promise((done) => { setTimeout(done); });
-      }
+      await this.#settle(await this.#read(get));
     } catch (err) {
+      if (++this.#failures < mostFailures) throw err;
       this.note = "Earlier pings are not counted: the history could not be read.";
-      console.warn("reading the last hour:", err);
+      await this.#settle([]);
+    } finally {
+      this.#loading = false;
     }
-    if (next && !this.note) this.note = `Only the latest ${count(pageSize * mostPages)} pings are counted.`;
-    await this.#settle(pings);
+  }
+
+  async #read(get) {
+    const pages = [];
+    let next = `/pings?since=1h&limit=${pageSize}`;
+    while (next && pages.length < mostPages) {
+      const page = await get(next);
+      pages.push(page.pings);
+      next = page.next;
+      await breathe();
+    }
+    if (next) this.note = `Only the latest ${count(pageSize * mostPages)} pings are counted.`;
+    return pages;
   }
 
   async #settle(pages) {
@@ -66,7 +82,7 @@ export class Hour {
         const at = instant(ping.received_at);
         if (at > this.#now() - 60_000) this.#recent.add(at);
       }
-      await new Promise((done) => { setTimeout(done); });
+      await breathe();
     }
   }
 

@@ -86,7 +86,8 @@ function meet(author) {
 // --- history
 
 let older = ""; // the path of the page before the first ping that is held
-let loading = false;
+let loaded = false; // the latest page
+let loading = false; // another one
 
 // getPage resolves to a page {pings, next}, next being a path or "".
 async function getPage(path) {
@@ -96,12 +97,12 @@ async function getPage(path) {
   return { pings: page.pings, next: link.pathname + link.search }; // of this node, whatever it says
 }
 
+// loadRecent loads the latest page, once: later the stream resumes where it
+// ended. What arrived in the meantime stays below it.
 async function loadRecent() {
+  if (loaded) return;
   const page = await getPage(`/pings?limit=${pageSize}`);
-  if (log.items.length > 0) {
-    page.pings.forEach(arrived); // what is held already is not added again
-    return;
-  }
+  loaded = true;
   older = page.next;
   showOlder(page.pings);
 }
@@ -113,7 +114,7 @@ function showOlder(pings) {
 }
 
 async function loadOlder() {
-  if (loading || log.full || !(older || log.trimmed)) return;
+  if (!loaded || loading || log.full || !(older || log.trimmed)) return;
   loading = true;
   try {
     // Where the list let go of its oldest pings, the link is of a page too far.
@@ -154,13 +155,12 @@ const follower = new Follower({
 // stands looks at all that the stream does not repeat, after it began: so
 // nothing falls between the two.
 async function stands() {
-  const first = !streamed;
   streamed = true;
   try {
     await lookAtSelf();
     await poll();
     await loadRecent();
-    if (first) await hour.load(getPage);
+    await hour.load(getPage);
     soon();
   } catch (err) {
     console.warn("asking the node:", err);
