@@ -46,6 +46,7 @@ import (
 	"p2ping/node/discovery"
 	"p2ping/node/entry"
 	"p2ping/node/ledger"
+	"p2ping/node/status"
 )
 
 // DefaultTopic is the GossipSub topic of a network that names no other.
@@ -72,6 +73,8 @@ type Config struct {
 	// MDNS announces the node on the local network and finds others there.
 	// NoDiscovery goes before it.
 	MDNS bool
+	// NoStatus has the node answer no peer that asks how it is and whom it sees.
+	NoStatus bool
 	// Version is what GET /id tells.
 	Version string
 	// Logger receives what the node has to say; nil discards it.
@@ -108,6 +111,7 @@ type Node struct {
 	watchdog  *watchdog
 	pinger    *pinger
 	finder    *discovery.Finder // nil without discovery
+	mapper    *status.Mapper
 
 	running sync.WaitGroup // Run, if it was called
 	stop    context.CancelFunc
@@ -194,6 +198,9 @@ func (n *Node) wire(cfg Config) (err error) {
 	if err := n.wireDiscovery(cfg); err != nil {
 		return err
 	}
+	if err := n.wireMap(cfg); err != nil {
+		return err
+	}
 	if err := n.metrics.register(cfg.Registerer, n); err != nil {
 		return err
 	}
@@ -243,8 +250,11 @@ func (n *Node) Close() error {
 		n.receipts.close()
 	}
 	var err error
+	if n.mapper != nil {
+		err = n.mapper.Close()
+	}
 	if n.finder != nil {
-		err = n.finder.Close()
+		err = errors.Join(err, n.finder.Close())
 	}
 	if n.catchup != nil {
 		err = errors.Join(err, n.catchup.Close())
