@@ -97,6 +97,7 @@ type Server struct {
 	keys      *keys // nil when keys are not remembered
 	limiter   *limiter
 	streams   chan struct{} // holds one for every open stream
+	imports   chan struct{} // holds one for every import
 	conns     int
 	now       func() time.Time
 	heartbeat time.Duration
@@ -138,6 +139,7 @@ func New(cfg Config) (*Server, error) {
 		watch:     newWatch(cfg.Node),
 		limiter:   newLimiter(cfg.PublishRate),
 		streams:   make(chan struct{}, cmp.Or(cfg.MaxStreams, defaultMaxStreams)),
+		imports:   make(chan struct{}, maxImports),
 		conns:     cmp.Or(cfg.MaxConns, defaultMaxConns),
 		now:       time.Now,
 		heartbeat: heartbeat,

@@ -20,8 +20,10 @@ import (
 // ndjson is the type of one JSON value a line.
 const ndjson = "application/x-ndjson"
 
-// Bounds of what an import holds in memory before it writes.
+// Bounds of imports: what one holds in memory before it writes, and how many
+// there may be at one time.
 const (
+	maxImports    = 4
 	importEntries = 512
 	importBytes   = 4 << 20
 )
@@ -133,6 +135,12 @@ func (s *Server) postEntries(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err := wantLines(r); err != nil {
 		return err
+	}
+	select {
+	case s.imports <- struct{}{}:
+		defer func() { <-s.imports }()
+	default:
+		return later(http.StatusServiceUnavailable, 5*time.Second, "other imports are under way", "")
 	}
 	im := &importer{server: s, ctx: r.Context()}
 	if err := im.read(newLines(newLongBody(w, r), client.MaxLine)); err != nil {

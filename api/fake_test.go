@@ -295,3 +295,6 @@ func wantError(tb testing.TB, err error, status int) *client.Error {
 	}
 	return e
 }
+
+// A node of package node is what the API asks for.
+var _ Node = (*node.Node)(nil)

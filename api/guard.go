@@ -103,7 +103,8 @@ func (g *guard) addressed(r *http.Request) bool {
 // must not name another origin; the publishing GET also looks at Referer, and
 // refuses what a browser fetches on suspicion. Requests without one can't be
 // read by another origin anyway, as no answer has CORS headers; they are
-// refused so that no page can occupy streams. Following a link is no harm.
+// refused so that no page can occupy streams, by frames neither. Following a
+// link is no harm.
 func (g *guard) sameSite(r *http.Request, publishing bool) error {
 	if !safe(r.Method) {
 		if err := g.unsafe.Check(r); err != nil {
@@ -115,7 +116,7 @@ func (g *guard) sameSite(r *http.Request, publishing bool) error {
 	switch h.Get("Sec-Fetch-Site") {
 	case "", "none", "same-origin":
 	default:
-		if publishing || h.Get("Sec-Fetch-Mode") != "navigate" {
+		if publishing || h.Get("Sec-Fetch-Mode") != "navigate" || h.Get("Sec-Fetch-Dest") != "document" {
 			return crossSite()
 		}
 	}

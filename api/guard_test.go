@@ -43,6 +43,7 @@ func TestCrossSiteMatrix(t *testing.T) {
 		{"img tag, old browser", headers{"Referer", "https://evil.example/"}, 403, 200, 200}, // no browser posts without Origin
 		{"form post", headers{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Origin", "https://evil.example"}, 403, 403, 403},
 		{"link followed", headers{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, 403, 403, 200},
+		{"frame", headers{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}, 403, 403, 403},
 		{"prefetch", headers{"Sec-Purpose", "prefetch", "Sec-Fetch-Site", "none"}, 403, 200, 200},
 		{"prerender", headers{"Sec-Purpose", "prefetch;prerender", "Sec-Fetch-Site", "none"}, 403, 200, 200},
 		{"prefetch, older", headers{"Purpose", "prefetch"}, 403, 200, 200},

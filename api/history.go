@@ -18,10 +18,12 @@ import (
 	"p2ping/node/ledger"
 )
 
-// Bounds of one page of history.
+// Bounds of one page of history. A page ends early when it has reached
+// maxPageBytes.
 const (
 	defaultLimit = 100
 	maxLimit     = 1000
+	maxPageBytes = 4 << 20
 )
 
 // history is what one GET /pings asks for: the pings from lo up to hi in the
@@ -210,7 +212,7 @@ func (s *Server) answerPage(w http.ResponseWriter, r *http.Request, h history, q
 // page returns up to h.limit pings in JSON, and where the page before ends.
 func (s *Server) page(ctx context.Context, h history) (pings [][]byte, next *spot, err error) {
 	encoder := s.newEncoder()
-	last := h.hi
+	last, bytes := h.hi, 0
 	for r, err := range s.node.Ledger().RangeDown(h.lo.key, h.end()) {
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return nil, nil, err
@@ -219,11 +221,12 @@ func (s *Server) page(ctx context.Context, h history) (pings [][]byte, next *spo
 			if !h.holds(&r, i) {
 				continue
 			}
-			if len(pings) == h.limit {
+			if len(pings) == h.limit || bytes >= maxPageBytes {
 				slices.Reverse(pings)
 				return pings, &last, nil
 			}
 			pings = append(pings, encoder.ping(nil, &r, i))
+			bytes += len(pings[len(pings)-1])
 			last = spot{r.Entry.Key(), i}
 		}
 	}

@@ -191,6 +191,13 @@ func TestRareAnswers(t *testing.T) {
 	do(503, "GET", "/entries", "")
 	do(503, "POST", "/pings", "", "Content-Type", ndjson)
 	s.close()
+	for range maxImports {
+		b.server.imports <- struct{}{}
+	}
+	do(503, "POST", "/entries", "", "Content-Type", ndjson)
+	for range maxImports {
+		<-b.server.imports
+	}
 	do(400, "POST", "/pings?x=1", "")
 	do(415, "POST", "/pings", "x", "Content-Type", "image/png")
 	do(400, "POST", "/entries?x=1", "")

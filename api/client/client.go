@@ -78,7 +78,7 @@ func parseBase(address string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("parsing the API address: %w", err)
 	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return "", fmt.Errorf("API address %q: want http://host:port, https://host:port or unix:/path", address)
 	}
 	return u.Scheme + "://" + u.Host, nil

@@ -55,7 +55,8 @@ type Event struct {
 }
 
 // Follow yields what happens at the node, pings in the order in which they
-// arrive there, each exactly once. When the stream breaks it connects again,
+// arrive there, each exactly once. (What happens to peers and comparisons while
+// the stream is broken is not repeated.) When it breaks it connects again,
 // after a pause with jitter, and goes on where it was: through restarts of the
 // node, for as long as ctx lives.
 //
