@@ -36,9 +36,11 @@ func scopeOf(a ma.Multiaddr) (scope, netip.Addr) {
 		return nowhere, netip.Addr{}
 	}
 	ip, ok := netip.AddrFromSlice(raw)
-	ip = ip.Unmap()
+	if a[0].Protocol().Code == ma.P_IP4 {
+		ip = ip.Unmap() // net.IP has them mapped
+	}
 	switch {
-	case !ok || ip.IsUnspecified() || ip.IsLinkLocalUnicast() || ip.IsMulticast():
+	case !ok || ip.IsUnspecified() || ip.IsLinkLocalUnicast() || ip.IsMulticast() || wrapsIPv4(ip):
 		return nowhere, netip.Addr{}
 	case ip.IsLoopback():
 		return loopback, ip
@@ -48,6 +50,19 @@ func scopeOf(a ma.Multiaddr) (scope, netip.Addr) {
 		return public, ip
 	}
 	return nowhere, netip.Addr{}
+}
+
+// wrapsIPv4 reports whether an IPv6 address stands for an IPv4 address, whose
+// scope would be another: mapped, NAT64, 6to4, Teredo. No node listens on one.
+func wrapsIPv4(ip netip.Addr) bool {
+	if ip.Is4() {
+		return false
+	}
+	b := ip.As16()
+	return ip.Is4In6() ||
+		slices.Equal(b[:4], []byte{0x00, 0x64, 0xff, 0x9b}) ||
+		slices.Equal(b[:2], []byte{0x20, 0x02}) ||
+		slices.Equal(b[:4], []byte{0x20, 0x01, 0x00, 0x00})
 }
 
 // end is one end of the connections to a peer, as this node sees them.
@@ -121,10 +136,13 @@ func takeable(addrs []ma.Multiaddr, by end) []ma.Multiaddr {
 	return taken
 }
 
-// dialable reports whether an address ends in a transport of ours and in
-// nothing that has others dialled, names looked up or servers addressed.
+// dialable reports whether an address is an IP address and a transport of ours,
+// and nothing more that would have names looked up or servers addressed.
 func dialable(a ma.Multiaddr) bool {
 	if len(a) < 2 || len(a) > 3 || len(a.Bytes()) > maxAddr {
+		return false
+	}
+	if ip := a[0].Protocol().Code; ip != ma.P_IP4 && ip != ma.P_IP6 {
 		return false
 	}
 	codes := []int{a[1].Protocol().Code}

@@ -88,7 +88,7 @@ func (r *runner) run(ctx context.Context) {
 // step does what is due.
 func (r *runner) step(ctx context.Context, now time.Time) {
 	r.attend(now)
-	need, members := r.need(now)
+	need, members := r.need()
 	for need > 0 && r.dials < maxDials && r.dialOne(ctx, now, func(*contact) bool { return true }) {
 		need--
 	}
@@ -168,7 +168,7 @@ func (f *Finder) connected(id peer.ID) bool {
 }
 
 // need returns how many more peers are to be dialled, and how many there are.
-func (r *runner) need(now time.Time) (need, members int) {
+func (r *runner) need() (need, members int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	chosen := 0

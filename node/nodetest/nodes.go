@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"p2ping/node"
 	"p2ping/node/ledger"
@@ -46,8 +47,10 @@ type life struct {
 	ledger *ledger.Ledger
 	node   *node.Node
 	root   *os.Root
-	cancel context.CancelFunc
-	ran    chan error // Run's answer
+	// metrics are the node's own, not libp2p's.
+	metrics *prometheus.Registry
+	cancel  context.CancelFunc
+	ran     chan error // Run's answer
 }
 
 // Add makes a node that is not started yet and that knows the nodes given as
@@ -128,7 +131,7 @@ func (n *Network) Start(which ...int) {
 
 // start returns what it made so far even when it fails.
 func (d *Node) start() (*life, error) {
-	l := &life{}
+	l := &life{metrics: prometheus.NewRegistry()}
 	var err error
 	logger := d.net.log.With("node", d.Index)
 	build := func(key crypto.PrivKey, listen multiaddr.Multiaddr, opts ...libp2p.Option) (host.Host, error) {
@@ -165,6 +168,7 @@ func (d *Node) start() (*life, error) {
 		Now:            d.now,
 		DisableCatchUp: d.net.opts.NoCatchUp,
 		NoDiscovery:    !d.net.opts.Discovery,
+		Registerer:     l.metrics,
 	})
 	if err != nil {
 		return l, err

@@ -42,8 +42,8 @@ type wire struct {
 	stats   wireStats
 }
 
-// wireStats counts packets as they are written.
-type wireStats struct{ sent, cut, lost, doubled int }
+// wireStats counts packets as they are written, and the bytes in them.
+type wireStats struct{ sent, cut, lost, doubled, bytes int }
 
 func newWire(seed uint64) *wire {
 	w := &wire{
@@ -71,11 +71,13 @@ func (w *wire) delay(p *simnet.Packet) time.Duration {
 	return d
 }
 
-// copies says how often a packet written now is to be sent: 0 when it is lost.
-func (w *wire) copies(h hop) int {
+// copies says how often a packet of so many bytes that is written now is to be
+// sent: 0 when it is lost.
+func (w *wire) copies(h hop, size int) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stats.sent++
+	w.stats.bytes += size
 	switch {
 	case w.cut[h]:
 		w.stats.cut++
@@ -125,7 +127,7 @@ func (t *tap) WriteTo(p []byte, addr net.Addr) (int, error) {
 	if silent {
 		return len(p), nil
 	}
-	for range t.wire.copies(hop{t.from, ipOf(addr)}) {
+	for range t.wire.copies(hop{t.from, ipOf(addr)}, len(p)) {
 		if n, err := t.SimConn.WriteTo(p, addr); err != nil {
 			return n, err
 		}
