@@ -1,0 +1,373 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/x/simlibp2p"
+	"github.com/marcopolo/simnet"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const topic = "status-test"
+
+// lan is some hosts on a simulated network, all connected, on a fake clock.
+type lan struct {
+	t     *testing.T // the bubble's
+	hosts []host.Host
+}
+
+// onLAN runs a test in a bubble with n connected hosts.
+func onLAN(t *testing.T, n int, test func(*lan)) {
+	t.Helper()
+	// The simulated network is not made for goroutines in parallel with -race.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, func(t *testing.T) {
+		link := simnet.LinkSettings{BitsPerSecond: 200 * simlibp2p.OneMbps}
+		net, meta, err := simlibp2p.SimpleLibp2pNetwork([]simlibp2p.NodeLinkSettingsAndCount{
+			{LinkSettings: simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link}, Count: n},
+		}, simnet.StaticLatency(10*time.Millisecond), simlibp2p.NetworkSettings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		net.Start()
+		t.Cleanup(func() {
+			for _, h := range meta.Nodes {
+				h.Close()
+			}
+			time.Sleep(2 * time.Second) // what is left of connections ends
+			net.Close()
+		})
+		l := &lan{t: t, hosts: meta.Nodes}
+		for i, h := range l.hosts {
+			for _, other := range l.hosts[i+1:] {
+				if err := h.Connect(t.Context(), peer.AddrInfo{ID: other.ID(), Addrs: other.Addrs()}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		time.Sleep(time.Second)
+		test(l)
+	})
+}
+
+// mapper makes a Mapper on the i-th host, whose topic peers are all others.
+func (l *lan) mapper(i int, change ...func(*Config)) *Mapper {
+	l.t.Helper()
+	cfg := Config{
+		Host:  l.hosts[i],
+		Topic: topic,
+		Report: func() Report {
+			r := Report{Agent: "node", Entries: 1, Pings: int64(i)}
+			for _, id := range l.hosts[i].Network().Peers() {
+				r.Peers = append(r.Peers, Peer{ID: id, InMesh: true})
+			}
+			return r
+		},
+		Logger: slog.New(slog.NewTextHandler(l.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	m, err := New(cfg)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			l.t.Error(err)
+		}
+	})
+	return m
+}
+
+// mapOf fails unless a map is made, within the time that it may take.
+func mapOf(t *testing.T, m *Mapper) Map {
+	t.Helper()
+	start := time.Now()
+	got, err := m.Map(t.Context())
+	if took := time.Since(start); err != nil || took > crawlTime+time.Second {
+		t.Fatalf("%v after %v", err, took)
+	}
+	return got
+}
+
+func TestMap(t *testing.T) {
+	onLAN(t, 4, func(l *lan) {
+		m := l.mapper(0)
+		for i := 1; i < 4; i++ {
+			l.mapper(i)
+		}
+		got := mapOf(l.t, m)
+		if len(got.Nodes) != 4 || len(got.Edges) != 6 || !got.Complete {
+			l.t.Errorf("%d nodes, %d links, complete: %v", len(got.Nodes), len(got.Edges), got.Complete)
+		}
+		for _, n := range got.Nodes {
+			i := slices.IndexFunc(l.hosts, func(h host.Host) bool { return h.ID() == n.PeerID })
+			if !n.Answered || n.Agent != "node" || n.Pings != int64(i) || n.TopicPeers != 3 || len(n.SeenBy) != 3 {
+				l.t.Errorf("node %d: %+v", i, n)
+			}
+		}
+		for _, e := range got.Edges {
+			if len(e.ClaimedBy) != 2 || !e.InMesh {
+				l.t.Errorf("%+v", e)
+			}
+		}
+	})
+}
+
+func TestSilentOnesAskAllTheSame(t *testing.T) {
+	onLAN(t, 2, func(l *lan) {
+		silent := l.mapper(0, func(c *Config) { c.Silent = true })
+		open := l.mapper(1)
+		if got := mapOf(l.t, silent); len(got.Nodes) != 2 || !got.Complete {
+			l.t.Errorf("the silent one's map: %+v", got)
+		}
+		got := mapOf(l.t, open)
+		if len(got.Nodes) != 2 || got.Nodes[1].Answered || got.Complete {
+			l.t.Errorf("the other's map: %+v", got)
+		}
+		if slices.Contains(l.hosts[0].Mux().Protocols(), Protocol) {
+			l.t.Error("the silent one offers to answer")
+		}
+	})
+}
+
+func TestOtherTopicsAreNotAnswered(t *testing.T) {
+	onLAN(t, 2, func(l *lan) {
+		l.mapper(1, func(c *Config) { c.Topic = "another" })
+		if got := mapOf(l.t, l.mapper(0)); got.Nodes[1].Answered {
+			l.t.Errorf("%+v", got)
+		}
+	})
+}
+
+// TestHostileAnswers asks peers that are no p2ping nodes at all, and an honest
+// one, which must be on the map whatever they do.
+func TestHostileAnswers(t *testing.T) {
+	drip := func(s network.Stream) {
+		for {
+			if _, err := s.Write([]byte{0x0a}); err != nil {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	for name, answer := range map[string]func(network.Stream){
+		"nothing":   func(s network.Stream) { s.Close() },
+		"silence":   nil,
+		"a reset":   func(s network.Stream) { s.Reset() },
+		"a drip":    drip,
+		"garbage":   func(s network.Stream) { io.WriteString(s, strings.Repeat("x", 300)); s.Close() },
+		"a torrent": func(s network.Stream) { io.Copy(s, zeros{}); s.Reset() },
+		"too many peers": func(s network.Stream) {
+			r := Report{TopicPeers: MaxPeers + 1}
+			for i := range MaxPeers + 1 {
+				r.Peers = append(r.Peers, Peer{ID: testID(t, i)})
+			}
+			s.Write(r.encode())
+			s.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onLAN(t, 3, func(l *lan) {
+				over := make(chan struct{})
+				defer close(over)
+				if answer == nil {
+					answer = func(s network.Stream) { <-over; s.Reset() }
+				}
+				l.hosts[1].SetStreamHandler(Protocol, answer)
+				l.mapper(2)
+				got := mapOf(l.t, l.mapper(0))
+				for _, n := range got.Nodes[1:] {
+					if honest := n.PeerID == l.hosts[2].ID(); n.Answered != honest {
+						l.t.Errorf("honest: %v, %+v", honest, n)
+					}
+				}
+				if len(got.Nodes) != 3 || got.Complete {
+					l.t.Errorf("%+v", got)
+				}
+			})
+		})
+	}
+}
+
+// zeros has no end.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+func TestAgentsAreMadeHarmless(t *testing.T) {
+	onLAN(t, 2, func(l *lan) {
+		l.mapper(1, func(c *Config) {
+			c.Report = func() Report { return Report{Agent: "\x1b[2J\u202eevil"} }
+		})
+		if got := mapOf(l.t, l.mapper(0)).Nodes[1].Agent; got != "\ufffd[2J\ufffdevil" {
+			l.t.Errorf("%q", got)
+		}
+	})
+}
+
+// TestHostileQuestions asks a node too often, too slowly, and not at all.
+func TestHostileQuestions(t *testing.T) {
+	onLAN(t, 2, func(l *lan) {
+		m := l.mapper(0)
+		ask := func(request string) (answer []byte, took time.Duration, err error) {
+			start := time.Now()
+			s, err := l.hosts[1].NewStream(l.t.Context(), l.hosts[0].ID(), Protocol)
+			if err != nil {
+				l.t.Fatal(err)
+			}
+			defer s.Reset()
+			if _, err := io.WriteString(s, request); err != nil {
+				return nil, 0, err
+			}
+			answer, err = io.ReadAll(s)
+			return answer, time.Since(start), err
+		}
+		tag := topicTag(topic)
+		if b, took, err := ask("no"); err == nil || len(b) > 0 || took > answerTime+time.Second {
+			l.t.Errorf("half a question: %q, %v after %v", b, err, took)
+		}
+		if b, _, err := ask("nope"); err == nil || len(b) > 0 {
+			l.t.Errorf("another topic: %q, %v", b, err)
+		}
+		time.Sleep(askBurst * askEvery)
+		good := 0
+		for range 3 * askBurst {
+			if b, _, err := ask(string(tag[:])); err == nil && len(b) > 0 {
+				good++
+			}
+		}
+		if good < askBurst || good > askBurst+2 {
+			l.t.Errorf("%d of %d questions at once were answered", good, 3*askBurst)
+		}
+		time.Sleep(askEvery)
+		if _, _, err := ask(string(tag[:])); err != nil {
+			l.t.Errorf("a second later: %v", err)
+		}
+		if m.answers.active != 0 {
+			l.t.Errorf("%d answers are still under way", m.answers.active)
+		}
+	})
+}
+
+func TestAskersAreBounded(t *testing.T) {
+	a := answers{askers: make(map[string]*asker)}
+	for i := range 2 * maxAskers {
+		if !a.enter(string(rune(0x1000+i)), time.Unix(0, 0)) {
+			t.Fatalf("asker %d is refused", i)
+		}
+		a.leave()
+	}
+	if len(a.askers) != maxAskers {
+		t.Errorf("%d askers are remembered", len(a.askers))
+	}
+	for i := range maxAnswers {
+		if !a.enter(string(rune(0x1000+i)), time.Unix(100, 0)) {
+			t.Fatalf("answer %d is refused", i)
+		}
+	}
+	if a.enter("one more", time.Unix(100, 0)) {
+		t.Error("more answers at once than may be")
+	}
+}
+
+// TestMapsAreShared has many ask for a map: one is made in two seconds.
+func TestMapsAreShared(t *testing.T) {
+	onLAN(t, 2, func(l *lan) {
+		var asked atomic.Int32
+		l.mapper(1, func(c *Config) {
+			c.Report = func() Report { asked.Add(1); return Report{Agent: "x"} }
+		})
+		m := l.mapper(0)
+		done := make(chan error)
+		for range 10 {
+			go func() {
+				_, err := m.Map(context.Background())
+				done <- err
+			}()
+		}
+		for range 10 {
+			if err := <-done; err != nil {
+				l.t.Error(err)
+			}
+		}
+		mapOf(l.t, m)
+		if n := asked.Load(); n != 1 {
+			l.t.Errorf("the peer was asked %d times", n)
+		}
+		time.Sleep(mapFor)
+		mapOf(l.t, m)
+		if n := asked.Load(); n != 2 {
+			l.t.Errorf("two seconds later the peer was asked %d times", n)
+		}
+	})
+}
+
+func TestMapEnds(t *testing.T) {
+	onLAN(t, 2, func(l *lan) {
+		over := make(chan struct{})
+		defer close(over)
+		l.hosts[1].SetStreamHandler(Protocol, func(s network.Stream) { <-over; s.Reset() })
+		m := l.mapper(0)
+		ctx, cancel := context.WithTimeout(l.t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := m.Map(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			l.t.Errorf("%v after ctx ended", err)
+		}
+		waiting := make(chan error)
+		go func() {
+			_, err := m.Map(context.Background())
+			waiting <- err
+		}()
+		synctest.Wait()
+		if err := m.Close(); err != nil {
+			l.t.Error(err)
+		}
+		if err := <-waiting; !errors.Is(err, ErrClosed) {
+			l.t.Errorf("%v for who waited", err)
+		}
+		if _, err := m.Map(l.t.Context()); !errors.Is(err, ErrClosed) {
+			l.t.Errorf("%v after Close", err)
+		}
+	})
+}
+
+func TestPanics(t *testing.T) {
+	onLAN(t, 2, func(l *lan) {
+		var angry atomic.Bool
+		angry.Store(true)
+		boom := func(c *Config) {
+			c.Report = func() Report {
+				if angry.Load() {
+					panic("boom")
+				}
+				return Report{Peers: []Peer{{ID: l.hosts[1].ID()}}}
+			}
+		}
+		m := l.mapper(0, boom)
+		l.mapper(1, boom)
+		if _, err := m.Map(l.t.Context()); err == nil {
+			l.t.Error("a map although the report panicked")
+		}
+		angry.Store(false)
+		if got := mapOf(l.t, m); !got.Nodes[1].Answered {
+			l.t.Errorf("not at once better: %+v", got)
+		}
+	})
+}
