@@ -35,6 +35,7 @@ import (
 
 	"p2ping/node"
 	"p2ping/node/ledger"
+	"p2ping/node/status"
 )
 
 // Node is what the API asks of a node. *node.Node is one. All methods are
@@ -46,6 +47,8 @@ type Node interface {
 	Connect(ctx context.Context, address string) (peer.ID, error)
 	Readiness() node.Readiness
 	Sync() (node.SyncState, error)
+	// Map blocks until peers were asked, 10 seconds at most.
+	Map(ctx context.Context) (status.Map, error)
 	// Publish blocks until the ping is on disk.
 	Publish(ctx context.Context, text string) (node.Published, error)
 	// Receipts blocks until so many peers have stored the ping, or ctx ends.

@@ -40,6 +40,7 @@ func (s *Server) routes(reg prometheus.Registerer) (map[string]*resource, error)
 		"/livez":        {methods: map[string]handler{"GET": s.getLivez}},
 		"/readyz":       {methods: map[string]handler{"GET": s.getReadyz}},
 		"/metrics":      {methods: map[string]handler{"GET": s.getMetrics}},
+		"/map":          {methods: map[string]handler{"GET": s.getMap}},
 		"/sync":         {methods: map[string]handler{"GET": s.getSync}},
 		"/openapi.yaml": {methods: map[string]handler{"GET": s.getOpenAPI}},
 		"/entries":      {endless: true, methods: map[string]handler{"GET": s.getEntries, "POST": s.postEntries}},
