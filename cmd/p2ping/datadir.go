@@ -83,10 +83,14 @@ func readToken(path string) (string, error) {
 
 // apiURL is how clients on this machine reach a listener: addr as it was told
 // to listen, real as it turned out.
-func apiURL(told, real string) string {
+func apiURL(told, real string, encrypted bool) string {
 	if strings.HasPrefix(told, "unix:") {
 		return told
 	}
+	scheme := "http://"
+	if encrypted {
+		scheme = "https://"
+	}
 	real = strings.Replace(real, "[::]:", "127.0.0.1:", 1)
-	return "http://" + strings.Replace(real, "0.0.0.0:", "127.0.0.1:", 1)
+	return scheme + strings.Replace(real, "0.0.0.0:", "127.0.0.1:", 1)
 }

@@ -279,7 +279,7 @@ func (d *demo) shower(p *program, members []*member) func(i int) func(shownPing)
 func (d *demo) banner(w io.Writer, members []*member) {
 	fmt.Fprintf(w, "p2ping %s: %d nodes, connected as a %s. To send a ping, from another terminal:\n", version(), d.nodes, d.topology)
 	for i, m := range members {
-		fmt.Fprintf(w, "  %s: %s\n", demoName(i), curlLine(m.url, ""))
+		fmt.Fprintf(w, "  %s: %s\n", demoName(i), curlLine(m.url, m.settings))
 	}
 	fmt.Fprintln(w, "Ctrl-C ends the demo, and leaves nothing behind.")
 }

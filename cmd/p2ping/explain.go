@@ -32,11 +32,14 @@ func explainStart(s settings, err error) error {
 	return err
 }
 
-// curlLine is the command that pings a node; tokenFile holds its token, if any.
-func curlLine(url, tokenFile string) string {
+// curlLine is the command that pings a node with these settings.
+func curlLine(url string, s settings) string {
 	command := "curl "
-	if tokenFile != "" {
-		command += `-H "Authorization: Bearer $(cat ` + tokenFile + `)" `
+	if s.TLSCert != "" {
+		command += "--cacert " + s.TLSCert + " "
+	}
+	if s.TokenFile != "" {
+		command += `-H "Authorization: Bearer $(cat ` + s.TokenFile + `)" `
 	}
 	if path, ok := strings.CutPrefix(url, "unix:"); ok {
 		return command + "--unix-socket " + path + " http://localhost/ping"

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"p2ping/api"
+	"p2ping/api/hook"
 	"p2ping/keys"
 	"p2ping/node"
 	"p2ping/node/ledger"
@@ -28,6 +29,7 @@ type member struct {
 	host     host.Host
 	node     *node.Node
 	server   *api.Server
+	hooks    *hook.Hooks
 	listener net.Listener
 	url      string // of the API
 	start    uint64 // the ledger's cursor when it was opened
@@ -91,11 +93,31 @@ func openMember(ctx context.Context, s settings, logger *slog.Logger) (_ *member
 	if err != nil {
 		return nil, err
 	}
-	if m.listener, err = api.Listen(ctx, s.HTTP); err != nil {
-		return nil, fmt.Errorf("serving the API: %w", err)
+	m.hooks, err = hook.New(hook.Config{
+		Ledger: m.ledger, Self: m.host.ID(), Dir: m.dir,
+		Commands: s.Exec, Webhooks: s.Webhooks, Version: version(), Logger: logger,
+	})
+	if err != nil {
+		return nil, err
 	}
-	m.url = apiURL(s.HTTP, m.listener.Addr().String())
-	return m, writeAPIFile(m.dir, m.url)
+	return m, m.listen(ctx)
+}
+
+// listen opens the API's address, and writes it where client verbs find it.
+func (m *member) listen(ctx context.Context) (err error) {
+	s := m.settings
+	if m.listener, err = api.Listen(ctx, s.HTTP); err != nil {
+		return fmt.Errorf("serving the API: %w", err)
+	}
+	if s.TLSCert != "" {
+		encrypted, err := api.WithTLS(m.listener, s.TLSCert, s.TLSKey)
+		if err != nil {
+			return failed("both are PEM files: the certificate with its chain, and its key", err)
+		}
+		m.listener = encrypted
+	}
+	m.url = apiURL(s.HTTP, m.listener.Addr().String(), s.TLSCert != "")
+	return writeAPIFile(m.dir, m.url)
 }
 
 // close closes what is open, the last first. Run has ended, if it ever began.

@@ -110,7 +110,7 @@ func (p *process) kill() {
 // address for TCP.
 func (p *process) ready(t fataler) (api, addr string) {
 	addr = p.await(t, p.err, regexp.MustCompile(`(/ip4/127\.0\.0\.1/tcp/\d+/p2p/\w+)$`), 1)[0][1]
-	return p.await(t, p.err, regexp.MustCompile(`curl .*(http://\S+)/ping`), 1)[0][1], addr
+	return p.await(t, p.err, regexp.MustCompile(`curl .*(https?://\S+)/ping`), 1)[0][1], addr
 }
 
 // end waits for the end and compares the exit code; -1 stands for a signal.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,8 +37,37 @@ func nodeFlags() []cli.Flag {
 		&cli.StringFlag{Name: "api", Usage: "talk to the node at `URL` (default: the node that runs here) [$P2PING_API]"},
 		&cli.StringFlag{Name: "data-dir", Usage: "talk to the node that runs on `DIR` [$P2PING_DATA_DIR]"},
 		&cli.StringFlag{Name: "token-file", Usage: "show the node the bearer token in `FILE` [$P2PING_TOKEN_FILE]"},
+		&cli.StringFlag{Name: "tls-ca", Usage: "trust the certificates in the PEM `FILE` with HTTPS, and no others [$P2PING_TLS_CA]"},
 		jsonFlag(),
 	}
+}
+
+// access is what a verb shows to nodes, and wants to be shown.
+type access struct {
+	token string
+	http  *http.Client // nil for the client's own
+}
+
+// accessOf reads what a verb's flags say of it.
+func (p *program) accessOf(cmd *cli.Command) (a access, err error) {
+	if a.token, err = readToken(cmp.Or(cmd.String("token-file"), p.env.get(envName("token-file")))); err != nil {
+		return a, err
+	}
+	a.http, err = trusting(cmp.Or(cmd.String("tls-ca"), p.env.get(envName("tls-ca"))))
+	return a, err
+}
+
+// client makes a client for the node at a URL.
+func (a access) client(url string) (*client.Client, error) {
+	cfg := client.Config{URL: url, Token: a.token, HTTP: a.http}
+	if strings.HasPrefix(url, "unix:") {
+		cfg.HTTP = nil
+	}
+	c, err := client.New(cfg)
+	if err != nil {
+		return nil, usage("such as http://127.0.0.1:3001", "%w", err)
+	}
+	return c, nil
 }
 
 // connect makes a client for the node that a verb's flags mean.
@@ -46,15 +76,11 @@ func (p *program) connect(ctx context.Context, cmd *cli.Command) (*client.Client
 	if err != nil {
 		return nil, err
 	}
-	token, err := readToken(cmp.Or(cmd.String("token-file"), p.env.get(envName("token-file"))))
+	a, err := p.accessOf(cmd)
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(client.Config{URL: url, Token: token})
-	if err != nil {
-		return nil, usage("such as http://127.0.0.1:3001", "%w", err)
-	}
-	return c, nil
+	return a.client(url)
 }
 
 // findAPI returns the URL of the node to talk to: what --api, P2PING_API,
@@ -136,13 +162,15 @@ func running(ctx context.Context, state string) []runningNode {
 	return nodes
 }
 
+// alive tells whether a node answers, trusted or not.
 func alive(ctx context.Context, url string) bool {
 	c, err := client.New(client.Config{URL: url})
 	if err != nil {
 		return false
 	}
 	defer c.Close()
-	return c.Alive(ctx) == nil
+	err = c.Alive(ctx)
+	return err == nil || distrusted(err)
 }
 
 // readAPIFile returns the URL that the node on a data directory serves.
@@ -166,6 +194,8 @@ func explain(err error) error {
 		return nil
 	case errors.Is(err, client.ErrUnreachable):
 		return &failure{code: exitNoNode, err: err, hint: "start one with `p2ping run`, or say where it is: --api URL"}
+	case distrusted(err):
+		return failed("trust the node's certificate: --tls-ca FILE; and call it by a name that is in there: --api https://NAME:PORT", err)
 	case errors.Is(err, context.Canceled):
 		return failed("", errors.New("interrupted"))
 	}

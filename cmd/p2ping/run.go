@@ -71,7 +71,7 @@ func banner(w io.Writer, m *member) {
 		fmt.Fprintln(w, "  "+addr)
 	}
 	fmt.Fprintln(w, "To send a ping:")
-	fmt.Fprintln(w, "  "+curlLine(m.url, m.settings.TokenFile))
+	fmt.Fprintln(w, "  "+curlLine(m.url, m.settings))
 }
 
 // run runs the member until ctx ends or a part of it fails, shows every ping
@@ -92,6 +92,7 @@ func (m *member) run(parent context.Context, show func(shownPing) error, started
 	part(&working, func() error { return m.node.Run(nodeCtx) })
 	part(&shown, func() error { return follow(showCtx, m.ledger, m.start, show) })
 	part(&serving, func() error { return m.server.Serve(ctx, m.listener) })
+	part(&serving, func() error { return m.hooks.Run(ctx) }) // the next start goes on where it ends
 	if m.settings.RequireBootstrap {
 		part(&serving, func() error { return requireBootstrap(ctx, m.node.Readiness) })
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/multiformats/go-multiaddr"
@@ -25,13 +26,16 @@ type settings struct {
 	TokenFile        string                // holds the API's bearer token, "" for none
 	Insecure         bool                  // serve other machines without a token
 	PublishRate      int                   // pings a second from one address, 0: no limit
+	TLSCert, TLSKey  string                // PEM files of the API, "" for plain HTTP
+	Exec             []string              // commands to run for each ping
+	Webhooks         []string              // URLs to post each ping to
 	Topic            string
 	DataDir          string // absolute
 	LogLevel         slog.Level
 	LogFormat        string // "text" or "json"
 	RequireBootstrap bool
-	Discovery        bool // find other peers than those named
-	MDNS             bool // on the local network too
+	Discovery        bool          // find other peers than those named
+	MDNS             bool          // on the local network too
 	Retention        time.Duration // 0: for ever
 	MaxLedger        int64         // bytes, 0: no limit
 	MaxEntries       int           // 0: no limit
@@ -45,6 +49,7 @@ type setting struct {
 	kind      kind
 	byDefault string // "" where empty, or worked out of the others
 	usage     string // the `placeholder` in backquotes
+	whole     bool   // commas in the variable are part of the one value it holds
 	// set checks values, one but for lists, and stores them.
 	set func(s *settings, values []string) error
 	// derived is what s ended up with where nobody said anything. Nil where
@@ -66,7 +71,7 @@ func (s setting) variable() string { return envName(s.name) }
 // settingsTable lists every setting of a node. A setting exists in here or not
 // at all.
 func settingsTable() []setting {
-	return slices.Concat(networkSettings(), discoverySettings(), ownSettings())
+	return slices.Concat(networkSettings(), discoverySettings(), apiSettings(), hookSettings(), ownSettings())
 }
 
 // networkSettings are about whom the node talks to, and where.
@@ -87,41 +92,6 @@ func networkSettings() []setting {
 			name: "p2p-port", tutorial: "P2P_PORT", byDefault: "6001",
 			usage: "listen for peers on `PORT`, 0 for any free one; it also names the default data directory",
 			set:   one(func(s *settings, v string) error { return setPort(&s.P2PPort, v) }),
-		},
-		{
-			name:    "http",
-			usage:   "serve the API on `HOST:PORT` or unix:/path (default: 127.0.0.1 and the HTTP port)",
-			set:     one(func(s *settings, v string) error { s.HTTP = v; return checkHostPort(v) }),
-			derived: func(s settings) []string { return []string{s.HTTP} },
-		},
-		{
-			name: "http-port", tutorial: "HTTP_PORT", byDefault: "3001",
-			usage: "serve the API on `PORT` of 127.0.0.1, 0 for any free one; --http goes before it",
-			set:   one(func(s *settings, v string) error { return setPort(&s.HTTPPort, v) }),
-		},
-		{
-			name: "http-host", kind: list,
-			usage: "let the API be called by `NAME` too, beside localhost and this machine's addresses; repeatable",
-			set:   func(s *settings, values []string) error { s.HTTPHosts = values; return nil },
-		},
-		{
-			name:    "token-file",
-			usage:   "ask for the bearer token in `FILE`, which only this user may read",
-			set:     one(func(s *settings, v string) error { s.TokenFile = v; return nil }),
-			derived: func(settings) []string { return nil },
-		},
-		{
-			name: "insecure-http", kind: toggle, byDefault: "false",
-			usage: "serve the API to other machines without a token",
-			set: one(func(s *settings, v string) (err error) {
-				s.Insecure, err = parseBool(v)
-				return err
-			}),
-		},
-		{
-			name: "publish-rate", byDefault: "0",
-			usage: "take at most `N` pings a second from one address by HTTP; 0 for no limit",
-			set:   one(func(s *settings, v string) error { return setCount(&s.PublishRate, v) }),
 		},
 		{
 			name: "shift", byDefault: "0",
@@ -171,6 +141,75 @@ func discoverySettings() []setting {
 	}
 }
 
+// apiSettings are about where the API is served, and for whom.
+func apiSettings() []setting {
+	return []setting{
+		{
+			name:    "http",
+			usage:   "serve the API on `HOST:PORT` or unix:/path (default: 127.0.0.1 and the HTTP port)",
+			set:     one(func(s *settings, v string) error { s.HTTP = v; return checkHostPort(v) }),
+			derived: func(s settings) []string { return []string{s.HTTP} },
+		},
+		{
+			name: "http-port", tutorial: "HTTP_PORT", byDefault: "3001",
+			usage: "serve the API on `PORT` of 127.0.0.1, 0 for any free one; --http goes before it",
+			set:   one(func(s *settings, v string) error { return setPort(&s.HTTPPort, v) }),
+		},
+		{
+			name: "http-host", kind: list,
+			usage: "let the API be called by `NAME` too, beside localhost and this machine's addresses; repeatable",
+			set:   func(s *settings, values []string) error { s.HTTPHosts = values; return nil },
+		},
+		{
+			name:    "token-file",
+			usage:   "ask for the bearer token in `FILE`, which only this user may read",
+			set:     one(func(s *settings, v string) error { s.TokenFile = v; return nil }),
+			derived: nothing,
+		},
+		{
+			name: "insecure-http", kind: toggle, byDefault: "false",
+			usage: "serve the API to other machines without a token",
+			set: one(func(s *settings, v string) (err error) {
+				s.Insecure, err = parseBool(v)
+				return err
+			}),
+		},
+		{
+			name:    "tls-cert",
+			usage:   "serve the API by HTTPS with the certificate chain in the PEM `FILE`",
+			set:     one(func(s *settings, v string) error { s.TLSCert = v; return nil }),
+			derived: nothing,
+		},
+		{
+			name:    "tls-key",
+			usage:   "the key of --tls-cert, in the PEM `FILE`",
+			set:     one(func(s *settings, v string) error { s.TLSKey = v; return nil }),
+			derived: nothing,
+		},
+		{
+			name: "publish-rate", byDefault: "0",
+			usage: "take at most `N` pings a second from one address by HTTP; 0 for no limit",
+			set:   one(func(s *settings, v string) error { return setCount(&s.PublishRate, v) }),
+		},
+	}
+}
+
+// hookSettings are about what else is done with each ping.
+func hookSettings() []setting {
+	return []setting{
+		{
+			name: "exec", kind: list, whole: true,
+			usage: "run `COMMAND` by sh -c for each new ping, its JSON on the standard input, until it exits with 0; repeatable",
+			set:   func(s *settings, values []string) error { s.Exec = values; return checkCommands(values) },
+		},
+		{
+			name: "webhook", kind: list, whole: true,
+			usage: "post the JSON of each new ping to `URL`, until it answers 2xx or 4xx; repeatable",
+			set:   func(s *settings, values []string) error { s.Webhooks = values; return checkWebhooks(values) },
+		},
+	}
+}
+
 // ownSettings are about what the node keeps and says.
 func ownSettings() []setting {
 	return []setting{
@@ -211,6 +250,9 @@ func ownSettings() []setting {
 	}
 }
 
+// nothing is what a setting that is not given has for a value.
+func nothing(settings) []string { return nil }
+
 func one(set func(s *settings, v string) error) func(*settings, []string) error {
 	return func(s *settings, values []string) error {
 		if len(values) != 1 {
@@ -240,6 +282,12 @@ func (s *settings) finish(env environ) error {
 	}
 	if s.HTTP == "" {
 		s.HTTP = "127.0.0.1:" + strconv.Itoa(s.httpPort())
+	}
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		return usage("HTTPS takes both", "--tls-cert and --tls-key: only one of them is given")
+	}
+	if s.TLSCert != "" && strings.HasPrefix(s.HTTP, "unix:") {
+		return usage("leave --tls-cert out", "a Unix socket is served without TLS")
 	}
 	if s.TokenFile == "" && !s.Insecure && !isLocal(s.HTTP) {
 		return usage("ask for a token: --token-file FILE; or say --insecure-http if everybody who can connect may publish and read",

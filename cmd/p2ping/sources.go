@@ -97,7 +97,7 @@ func resolve(flag func(setting) ([]string, bool), env environ, file map[string]f
 			g.values, g.source = values, "flag --"+s.name
 		} else if name, value := fromEnv(env, s); value != "" {
 			g.values, g.source = []string{value}, "env "+name
-			if s.kind == list {
+			if s.kind == list && !s.whole {
 				g.values = splitList(value)
 			}
 		} else if v, ok := file[s.name]; ok {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -27,11 +26,11 @@ func (p *program) syncCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			token, err := readToken(cmp.Or(cmd.String("token-file"), p.env.get(envName("token-file"))))
+			a, err := p.accessOf(cmd)
 			if err != nil {
 				return err
 			}
-			nodes, err := askAll(ctx, token, append([]string{url}, cmd.StringSlice("with")...))
+			nodes, err := askAll(ctx, a, append([]string{url}, cmd.StringSlice("with")...))
 			if err != nil {
 				return err
 			}
@@ -49,13 +48,13 @@ func (p *program) syncCommand() *cli.Command {
 }
 
 // askAll asks every node for its state, one after the other. All are shown the
-// token: whoever names a node here trusts it as much as the first.
-func askAll(ctx context.Context, token string, urls []string) ([]*compared, error) {
+// same token: whoever names a node here trusts it as much as the first.
+func askAll(ctx context.Context, a access, urls []string) ([]*compared, error) {
 	nodes := make([]*compared, 0, len(urls))
 	for _, url := range urls {
-		c, err := client.New(client.Config{URL: url, Token: token})
+		c, err := a.client(url)
 		if err != nil {
-			return nil, usage("such as http://127.0.0.1:3001", "%w", err)
+			return nil, err
 		}
 		state, err := c.Sync(ctx)
 		if err != nil {

@@ -66,6 +66,10 @@ const patience = 60 * time.Second
 //	free-ports VAR...              set each VAR to a port that was free just now
 //	port-of VAR ADDR               set VAR to the port in a multiaddr or URL
 //	url-of VAR NAME N              set VAR to the API's URL of node N of the demo NAME
+//	receiver NAME HOST:PORT STATUS...  serve webhooks, with these answers and then 200; 0 never answers; sets NAME_HOST
+//	asked NAME REGEXP [N]          wait for N requests that match "STATUS METHOD PATH TYPE USER:PASSWORD BODY"
+//	accepted NAME N                wait for N requests answered 200, and no more; print their bodies to stdout
+//	await-file FILE REGEXP         wait until a file's content matches
 //	sha256 DIGEST                  compare the SHA-256 of the last stdout
 //	replace FROM TO OLD NEW        copy a file, with OLD replaced in it once
 //	bytes FILE TEXT                write TEXT, with Go's escapes in it, to a file
@@ -76,6 +80,7 @@ func TestTranscripts(t *testing.T) {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("XDG_STATE_HOME", "")
 			env.Setenv("XDG_CONFIG_HOME", "")
+			env.Values[receiversKey{}] = make(map[string]*receiver)
 			env.Values[processesKey{}] = &processes{byName: make(map[string]*process)}
 			return nil
 		},
@@ -97,6 +102,10 @@ func TestTranscripts(t *testing.T) {
 			"free-ports":  cmdFreePorts,
 			"port-of":     cmdPortOf,
 			"url-of":      cmdURLOf,
+			"receiver":    cmdReceiver,
+			"asked":       cmdAsked,
+			"accepted":    cmdAccepted,
+			"await-file":  cmdAwaitFile,
 			"sha256":      cmdSHA256,
 			"replace":     cmdReplace,
 			"bytes":       cmdBytes,

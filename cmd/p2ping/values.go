@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/multiformats/go-multiaddr"
+
+	"p2ping/api/hook"
 )
 
 const (
@@ -121,6 +123,22 @@ func checkHostPort(v string) error {
 		return errors.New("an address is wanted, such as 127.0.0.1:3001, [::1]:3001 or unix:/path")
 	}
 	return setPort(new(int), port)
+}
+
+func checkCommands(values []string) error {
+	if slices.ContainsFunc(values, func(v string) bool { return strings.TrimSpace(v) == "" }) {
+		return errors.New("a command is wanted")
+	}
+	return nil
+}
+
+func checkWebhooks(values []string) error {
+	for _, v := range values {
+		if err := hook.CheckURL(v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func checkTopic(v string) error {
