@@ -103,6 +103,7 @@ type Node struct {
 	tracer    *tracer
 	gossip    *gossip
 	inbox     *inbox
+	sources   sources
 	batcher   *batcher
 	catchup   *catchup.Syncer
 	dialer    *dialer
@@ -151,7 +152,7 @@ func New(cfg Config) (*Node, error) {
 		inbox:     newInbox(),
 	}
 	n.stopped, n.stop = context.WithCancel(context.Background())
-	n.batcher = newBatcher(n.now, n.publishEntry)
+	n.batcher = newBatcher(n.publishEntry)
 	if err := n.wire(cfg); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}

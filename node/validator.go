@@ -52,6 +52,7 @@ func (n *Node) validate(_ context.Context, _ peer.ID, msg *pubsub.Message) (resu
 		n.lost(lostInbox, "")
 		return pubsub.ValidationIgnore
 	}
+	n.sources.add(e.Key(), msg.ReceivedFrom)
 	return pubsub.ValidationAccept
 }
 
