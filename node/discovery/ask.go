@@ -107,9 +107,15 @@ func (r *runner) ask(ctx context.Context, now time.Time) {
 	}()
 }
 
-// askable returns the members who speak the protocol.
+// askable returns the members who speak the protocol. Where there are none, any
+// connected peer may say why: another node with this node's identity, which is
+// taken for it.
 func (r *runner) askable() []peer.ID {
-	return slices.DeleteFunc(slices.Clone(r.cfg.Peers()), func(id peer.ID) bool { return !r.speaks(id) })
+	from := r.cfg.Peers()
+	if len(from) == 0 {
+		from = r.cfg.Host.Network().Peers()
+	}
+	return slices.DeleteFunc(slices.Clone(from), func(id peer.ID) bool { return !r.speaks(id) })
 }
 
 func (f *Finder) speaks(id peer.ID) bool {

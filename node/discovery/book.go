@@ -242,20 +242,9 @@ func (b *book) pick(now time.Time, want func(*contact) bool) *contact {
 	return picked
 }
 
-// lost reports whether a contact is looked for though there are enough peers.
+// wanted reports whether a contact is looked for though there are enough peers.
 func (c *contact) wanted(now time.Time) bool {
 	return c.lost && c.absent(now) < lostFor
-}
-
-// remembered counts the peers that were met.
-func (b *book) remembered() int {
-	n := 0
-	for _, c := range b.contacts {
-		if !c.seen.IsZero() {
-			n++
-		}
-	}
-	return n
 }
 
 // Times between two dials of a peer, which double from firstRetry up to a cap.

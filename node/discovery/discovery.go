@@ -96,7 +96,7 @@ const maxEvents = 1024
 
 // State is how the search stands.
 type State struct {
-	// Remembered counts the peers that were met and could be dialled.
+	// Remembered counts the peers that were met, but for those that are kept.
 	Remembered int
 	// MDNS says that the node announces itself on the local network.
 	MDNS bool
@@ -182,7 +182,11 @@ func (f *Finder) State() State {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.state
-	s.Remembered = f.book.remembered()
+	for id, c := range f.book.contacts {
+		if !c.seen.IsZero() && !f.cfg.Kept(id) {
+			s.Remembered++
+		}
+	}
 	s.MDNS = f.mdns.running()
 	return s
 }
