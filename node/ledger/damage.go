@@ -3,6 +3,8 @@ package ledger
 import (
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -65,15 +67,15 @@ func (l *Ledger) drop(found []damage) int {
 
 // dropLogged removes damaged records that were found in the log. It takes a
 // look at all index rows, for their keys.
-func (l *Ledger) dropLogged(found []damage) int {
+func (l *Ledger) dropLogged(found []damage) {
 	if len(found) == 0 {
-		return 0
+		return
 	}
 	wanted := make(map[uint64]error, len(found))
 	for _, d := range found {
 		wanted[d.at.cursor] = d.err
 	}
-	known := make([]damage, 0, len(found))
+	var known []damage
 	err := l.view(func(s snapshot) error {
 		s.scan(entry.Key{}, entry.LastKey(), func(key entry.Key, at row) bool {
 			if err, ok := wanted[at.cursor]; ok {
@@ -83,10 +85,16 @@ func (l *Ledger) dropLogged(found []damage) int {
 		})
 		return nil
 	})
-	if err != nil {
-		l.logger.Error("looking for the keys of damaged records", "error", err)
+	if err == nil {
+		l.drop(known)
+		for _, d := range known {
+			delete(wanted, d.at.cursor)
+		}
+		err = l.mendLog(slices.Sorted(maps.Keys(wanted)))
 	}
-	return l.drop(known)
+	if err != nil {
+		l.logger.Error("dropping damaged records", "error", err)
+	}
 }
 
 // maxSuspects bounds the damaged index rows that are remembered until they are

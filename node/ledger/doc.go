@@ -40,7 +40,12 @@
 //
 // # Limits
 //
-// The file does not shrink; room that pruning frees is used again. Memory does
-// not grow with the ledger, but for some 120 bytes for every 4,096 entries, and
-// what bbolt keeps of its free pages (about 100 bytes each).
+// The file does not shrink; room that pruning frees is used again, and Rebuild
+// makes it small. Memory does not grow with the ledger, but for some 200 bytes
+// for every 4,096 entries, and what bbolt keeps of free pages, about 100 bytes
+// each. The mapped file is given back as it is read.
+//
+// bbolt trusts its file. Here the pages are checked first: all that the tree
+// branches on when the file is opened, the leaves then or before they are
+// written to, the records when they are read.
 package ledger

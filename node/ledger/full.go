@@ -29,14 +29,18 @@ func fullOr(err error) error {
 	return fmt.Errorf("%w: %w", ErrFull, err)
 }
 
-// setFull notes whether there is room, and says so when that changes.
+// setFull notes whether there was room for a commit, and says so when that
+// changes. Just after a commit that failed, one that succeeded says little: on
+// a disk that is nearly full, small ones do.
 func (l *Ledger) setFull(full bool) {
 	l.mu.Lock()
 	was := l.full
-	l.full = full
 	if full {
 		l.tried = time.Now()
+	} else if was && time.Since(l.tried) < probeAfter {
+		full = true
 	}
+	l.full = full
 	l.mu.Unlock()
 	switch {
 	case full && !was:

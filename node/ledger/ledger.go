@@ -128,6 +128,10 @@ func Open(config Config) (*Ledger, error) {
 	if err := l.reload(); err != nil {
 		return nil, fmt.Errorf("opening ledger %q: %w", config.Path, errors.Join(err, l.db.Close()))
 	}
+	if floor := time.UnixMilli(l.floor.Load()); floor.After(time.Now()) {
+		l.logger.Error("the ledger forgets everything up to a time that has not come: the clock was wrong, or is; "+rebuildHint,
+			"path", config.Path, "floor", floor)
+	}
 	return l, nil
 }
 

@@ -3,6 +3,8 @@ package ledger
 import (
 	"iter"
 
+	"go.etcd.io/bbolt"
+
 	"p2ping/node/entry"
 )
 
@@ -20,8 +22,8 @@ func (l *Ledger) Has(key entry.Key) bool {
 		return false
 	}
 	has := false
-	err := l.view(func(s snapshot) error {
-		_, has = s.lookup(key)
+	err := l.inTx(false, func(tx *bbolt.Tx) error {
+		_, has = snapshot{index: tx.Bucket([]byte(indexBucket))}.lookup(key)
 		return nil
 	})
 	return err == nil && has

@@ -88,10 +88,11 @@ type found struct {
 
 // salvage copies what verifies in old into the new ledger at path.
 func salvage(old *os.File, path string) error {
-	records, err := findRecords(old)
+	info, err := old.Stat()
 	if err != nil {
 		return err
 	}
+	records := findRecords(old, info.Size())
 	l, err := Open(Config{Path: path, NoSync: true})
 	if err != nil {
 		return err
@@ -103,26 +104,20 @@ func salvage(old *os.File, path string) error {
 // findRecords looks through all pages of a file, not only through those that
 // its tree leads to, and returns the records that verify by cursor. It never
 // faults, as it only reads.
-func findRecords(f *os.File) ([]found, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
+func findRecords(r io.ReaderAt, size int64) []found {
 	pageSize := int64(os.Getpagesize())
-	if m, err := readMeta(f, info.Size(), slog.New(slog.DiscardHandler)); err == nil {
+	if m, err := readMeta(r, size, slog.New(slog.DiscardHandler)); err == nil {
 		pageSize = m.pageSize
 	}
 	var all []found
 	buffer := make([]byte, pageSize+maxOverflow)
-	for at := int64(0); at < info.Size(); at += pageSize {
-		p, ok := readLeaf(f, at, pageSize, buffer)
-		if !ok {
-			continue
+	for at := int64(0); at < size; at += pageSize {
+		if p, ok := readLeaf(r, at, pageSize, buffer); ok {
+			all = p.appendFound(all, at, true)
 		}
-		all = p.appendFound(all, at, true)
 	}
-	slices.SortFunc(all, func(a, b found) int { return cmp.Compare(a.cursor, b.cursor) })
-	return all, nil
+	slices.SortStableFunc(all, func(a, b found) int { return cmp.Compare(a.cursor, b.cursor) })
+	return all
 }
 
 // readLeaf reads the page at an offset with its overflow, if it is a leaf. What

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -220,11 +221,11 @@ func TestRandomDamage(t *testing.T) {
 func TestRandomDamageBehindTheCheck(t *testing.T) {
 	r := seeded(t)
 	good := sample(t, 500)
-	m, err := readMeta(bytesReader(good), int64(len(good)), slog.New(slog.DiscardHandler))
+	m, err := readMeta(bytes.NewReader(good), int64(len(good)), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &checker{meta: m, r: bytesReader(good), seen: make([]uint64, m.pages/64+1)}
+	c := &checker{meta: m, r: bytes.NewReader(good), seen: make([]uint64, m.pages/64+1)}
 	if err := c.checkRoot(); err != nil {
 		t.Fatal(err)
 	}
@@ -317,12 +318,10 @@ func use(t *testing.T, l *Ledger, e []*entry.Entry) {
 	l.State()
 }
 
-func bytesReader(b []byte) *strings.Reader { return strings.NewReader(string(b)) }
-
 // Cycles are what no recover helps against: a branch that is its own child.
 func TestCycle(t *testing.T) {
 	b := sample(t, 500)
-	m, err := readMeta(bytesReader(b), int64(len(b)), slog.New(slog.DiscardHandler))
+	m, err := readMeta(bytes.NewReader(b), int64(len(b)), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +333,7 @@ func TestCycle(t *testing.T) {
 		}
 		broken := append([]byte(nil), b...)
 		binary.NativeEndian.PutUint64(broken[at+pageHeader+8:], uint64(page))
-		if err := checkStructure(bytesReader(broken), int64(len(b)), time.Hour, slog.New(slog.DiscardHandler)); errors.Is(err, ErrDamaged) {
+		if err := checkStructure(bytes.NewReader(broken), int64(len(b)), time.Hour, slog.New(slog.DiscardHandler)); errors.Is(err, ErrDamaged) {
 			found++
 		}
 	}
@@ -343,18 +342,27 @@ func TestCycle(t *testing.T) {
 	}
 }
 
-// FuzzStructure holds that the check ends, and that what it takes can be read.
+// FuzzStructure holds that the check ends, whatever bytes of a ledger's file
+// are changed, and so does the search for its records.
 func FuzzStructure(f *testing.F) {
-	b := sample(f, 100)
-	f.Add(b, 0, byte(0))
-	f.Add(b[:20000], 100, byte(1))
-	f.Fuzz(func(t *testing.T, b []byte, at int, x byte) {
-		if at >= 0 && at < len(b) {
-			b[at] ^= x
+	good := sample(f, 100)
+	quiet := slog.New(slog.DiscardHandler)
+	f.Add([]byte{0, 0, 0, 0})
+	f.Add([]byte{0, 0x30, 8, 3, 0, 0x30, 10, 0xff})
+	f.Fuzz(func(t *testing.T, edits []byte) {
+		b := bytes.Clone(good)
+		for ; len(edits) >= 4; edits = edits[4:] { // three bytes of offset, one to change
+			at := (int(edits[0])<<16 | int(edits[1])<<8 | int(edits[2])) % len(b)
+			b[at] ^= edits[3]
 		}
-		err := checkStructure(bytesReader(b), int64(len(b)), time.Hour, slog.New(slog.DiscardHandler))
+		err := checkStructure(bytes.NewReader(b), int64(len(b)), time.Hour, quiet)
 		if err != nil && !errors.Is(err, ErrDamaged) {
 			t.Errorf("got %v", err)
+		}
+		for _, r := range findRecords(bytes.NewReader(b), int64(len(b))) {
+			if r.at < 0 || r.size <= recordHeader || r.at+int64(r.size) > int64(len(b)) {
+				t.Errorf("found %+v", r)
+			}
 		}
 	})
 }
