@@ -30,6 +30,7 @@ func (p *program) root() *cli.Command {
 			p.sendCommand(),
 			p.idCommand(),
 			p.peersCommand(),
+			p.mapCommand(),
 			p.connectCommand(),
 			p.healthCommand(),
 			p.syncCommand(),

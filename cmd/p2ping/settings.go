@@ -36,6 +36,7 @@ type settings struct {
 	RequireBootstrap bool
 	Discovery        bool          // find other peers than those named
 	MDNS             bool          // on the local network too
+	Status           bool          // tell peers of this node and whom it sees
 	Retention        time.Duration // 0: for ever
 	MaxLedger        int64         // bytes, 0: no limit
 	MaxEntries       int           // 0: no limit
@@ -135,6 +136,14 @@ func discoverySettings() []setting {
 			usage: "find peers on the local network, and be found there, without an address",
 			set: one(func(s *settings, v string) (err error) {
 				s.MDNS, err = parseBool(v)
+				return err
+			}),
+		},
+		{
+			name: "status", kind: toggle, byDefault: "true",
+			usage: "tell peers that ask what this node holds and whom it sees, for `p2ping map`; --status=false keeps to itself",
+			set: one(func(s *settings, v string) (err error) {
+				s.Status, err = parseBool(v)
 				return err
 			}),
 		},
