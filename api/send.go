@@ -22,6 +22,9 @@ const (
 	maxLine = maxBody
 	// linesAhead bounds how many lines are read before they are published.
 	linesAhead = entry.MaxPings
+	// batchBytes bounds the texts that are handed to the node at one time: some
+	// entries' worth, as a node that is short of room refuses a batch whole.
+	batchBytes = 4 * entry.MaxData
 	// busyPause is how long a stream of pings waits when the node is busy, and
 	// busyTries how often.
 	busyPause = 100 * time.Millisecond
@@ -152,22 +155,23 @@ var errStopping = errors.New("the server is stopping")
 // nextBatch waits for a line and takes what else is there. end tells that
 // nothing follows.
 func (s *Server) nextBatch(lines <-chan numbered) (batch []numbered, end bool, err error) {
+	size := 0
 	select {
 	case n, ok := <-lines:
 		if !ok {
 			return nil, true, nil
 		}
-		batch = append(batch, n)
+		batch, size = append(batch, n), len(n.text)
 	case <-s.stopping:
 		return nil, false, errStopping
 	}
-	for len(batch) < entry.MaxPings {
+	for len(batch) < entry.MaxPings && size < batchBytes {
 		select {
 		case n, ok := <-lines:
 			if !ok {
 				return batch, true, nil
 			}
-			batch = append(batch, n)
+			batch, size = append(batch, n), size+len(n.text)
 		default:
 			return batch, false, nil
 		}
