@@ -95,6 +95,9 @@ func TestBurst(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if raceEnabled && tt.lossy {
+				t.Skip("takes minutes with the race detector, and finds no more")
+			}
 			opts := options()
 			opts.NoCatchUp = !tt.catchUp
 			Run(t, 1, opts, func(t *testing.T, n *Network) {
@@ -307,7 +310,10 @@ func TestFutureIsTakenInTime(t *testing.T) {
 // TestLateJoinerOnABadLine has a node join that lacks thousands of entries,
 // over a line that loses a fifth of all packets, and has it crash on the way.
 func TestLateJoinerOnABadLine(t *testing.T) {
-	const count = 6000
+	count := 6000
+	if raceEnabled {
+		count = 1500
+	}
 	Run(t, 1, options(), func(t *testing.T, n *Network) {
 		n.Line(3)
 		n.Start(0, 1)
