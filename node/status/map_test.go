@@ -16,7 +16,7 @@ func drawn(lines ...string) Map {
 	for _, line := range lines {
 		by, peers, _ := strings.Cut(line, ":")
 		c := claim{by: peer.ID(by)}
-		for _, p := range strings.FieldsSeq(peers) {
+		for p := range strings.FieldsSeq(peers) {
 			if p == "..." {
 				c.report.TopicPeers++
 				continue
