@@ -310,10 +310,7 @@ func TestFutureIsTakenInTime(t *testing.T) {
 // TestLateJoinerOnABadLine has a node join that lacks thousands of entries,
 // over a line that loses a fifth of all packets, and has it crash on the way.
 func TestLateJoinerOnABadLine(t *testing.T) {
-	count := 6000
-	if raceEnabled {
-		count = 1500
-	}
+	const count = 5000 // stored in batches of 2048
 	Run(t, 1, options(), func(t *testing.T, n *Network) {
 		n.Line(3)
 		n.Start(0, 1)
