@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -184,6 +185,71 @@ func (l *lines) count(part string) int {
 		}
 	}
 	return n
+}
+
+// TestConnectorLetsAFullPeerBe has a peer close the connection every minute, as
+// a hub does that has more than its share.
+func TestConnectorLetsAFullPeerBe(t *testing.T) {
+	for _, enough := range []bool{true, false} {
+		t.Run(fmt.Sprintf("enough=%t", enough), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				net := newSimulated(t)
+				hub := net.host(1, nil)
+				h := net.host(2, nil)
+				var mu sync.Mutex
+				has := enough
+				c := newConnector(connectorConfig{
+					Host:      h,
+					Bootstrap: []Bootstrap{{Addr: simAddr(1), ID: hub.ID()}},
+					Dialer:    newTestDialer(t, h, nil, nil),
+					Logger:    testLogger(t),
+					Enough: func() bool {
+						mu.Lock()
+						defer mu.Unlock()
+						return has
+					},
+				})
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				go func() { c.run(ctx); close(done) }()
+				defer func() { cancel(); <-done }()
+
+				connections := 0
+				for range 6 * 60 {
+					time.Sleep(time.Minute)
+					if isConnected(hub, h.ID()) {
+						connections++
+						hub.Network().ClosePeer(h.ID())
+					}
+				}
+				if enough && (connections < patient || connections > 20) || !enough && connections < 350 {
+					t.Errorf("%d connections in six hours", connections)
+				}
+				mu.Lock()
+				has = false
+				mu.Unlock()
+				time.Sleep(15 * time.Second)
+				if !isConnected(hub, h.ID()) {
+					t.Error("not connected when it is needed")
+				}
+			})
+		})
+	}
+}
+
+func TestFullDelay(t *testing.T) {
+	for _, tt := range []struct {
+		n         int
+		low, high time.Duration
+	}{
+		{0, 30 * time.Second, time.Minute},
+		{3, 4 * time.Minute, 8 * time.Minute},
+		{1000, 30 * time.Minute, time.Hour},
+	} {
+		if low, high := fullDelay(tt.n, 0), fullDelay(tt.n, 1); low != tt.low || high != tt.high {
+			t.Errorf("the delay %d is %v to %v, want %v to %v", tt.n, low, high, tt.low, tt.high)
+		}
+	}
 }
 
 // TestConnectorSaysItOnce checks what is logged, and how often the hopeless is

@@ -227,4 +227,3 @@ func TestTwoNodesWithOneKey(t *testing.T) {
 		}
 	})
 }
-

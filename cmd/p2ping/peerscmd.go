@@ -38,9 +38,9 @@ func (p *program) peersCommand() *cli.Command {
 }
 
 func (p *program) showPeers(peers []client.Peer) error {
-	t := p.table("PEER", "TOPIC", "MESH", "RTT", "DIRECTION", "TRANSPORT", "AGENT", "CONNECTED", "ADDRESS")
+	t := p.table("PEER", "TOPIC", "MESH", "RTT", "FOUND", "DIRECTION", "TRANSPORT", "AGENT", "CONNECTED", "ADDRESS")
 	for _, peer := range peers {
-		t.row(peer.PeerID, yesNo(peer.OnTopic), yesNo(peer.InMesh), rtt(peer.RTT), peer.Direction, peer.Transport, peer.Agent,
+		t.row(peer.PeerID, yesNo(peer.OnTopic), yesNo(peer.InMesh), rtt(peer.RTT), peer.Found, peer.Direction, peer.Transport, peer.Agent,
 			peer.ConnectedAt.Local().Format(time.DateTime), strings.Join(peer.Addresses, " "))
 	}
 	return t.flush()
