@@ -260,6 +260,9 @@ func TestHostileQuestions(t *testing.T) {
 		if _, _, err := ask(string(tag[:])); err != nil {
 			l.t.Errorf("a second later: %v", err)
 		}
+		synctest.Wait()
+		m.answers.mu.Lock()
+		defer m.answers.mu.Unlock()
 		if m.answers.active != 0 {
 			l.t.Errorf("%d answers are still under way", m.answers.active)
 		}
