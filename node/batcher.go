@@ -1,11 +1,12 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
-	"time"
 
 	"p2ping/node/entry"
 )
@@ -28,15 +29,18 @@ const (
 	maxWaitingBytes = 64 * entry.MaxData
 )
 
-// waiting is one ping on its way into an entry, and where its caller waits.
-type waiting struct {
-	ping entry.Ping
-	done chan publishResult // buffered: the batcher never blocks on a caller
+// submission is what one caller handed in.
+type submission struct {
+	pending   int           // guarded by batcher.mu: pings that wait or are under way
+	published []Published   // of its first pings; written by run before done is closed
+	err       error         // why the others were not; likewise
+	done      chan struct{} // closed when nothing is pending
 }
 
-type publishResult struct {
-	published Published
-	err       error
+// waiting is one ping on its way into an entry.
+type waiting struct {
+	ping entry.Ping
+	from *submission
 }
 
 // batcher groups pings into entries. There is no timer: one entry is under
@@ -44,58 +48,68 @@ type publishResult struct {
 // idle node adds no delay, and a busy one pays one signature, one message and
 // one disk write for many pings.
 type batcher struct {
-	now     func() time.Time
 	publish func(ctx context.Context, pings []entry.Ping) ([]Published, error)
 
 	wake chan struct{} // holds a token while queue may be non-empty
 
 	mu      sync.Mutex
-	queue   []*waiting
+	queue   []waiting
 	bytes   int
 	stopped bool
 }
 
-func newBatcher(now func() time.Time, publish func(context.Context, []entry.Ping) ([]Published, error)) *batcher {
-	return &batcher{now: now, publish: publish, wake: make(chan struct{}, 1)}
+func newBatcher(publish func(context.Context, []entry.Ping) ([]Published, error)) *batcher {
+	return &batcher{publish: publish, wake: make(chan struct{}, 1)}
 }
 
-// submit queues one text and waits until it was published and stored, or
-// until ctx ends. A ping that its caller gave up on while it still waited is
-// taken back; one that was under way already may be published all the same,
+// submit queues pings and waits until they were published and stored, in their
+// order, or until ctx ends. It returns those that were, which come first, and
+// why the others were not. What its caller gave up on while it still waited
+// is taken back; what was under way already may be published all the same,
 // which the error then says.
-func (b *batcher) submit(ctx context.Context, text string) (Published, error) {
-	w := &waiting{
-		ping: entry.Ping{Text: text, SentAt: b.now().UnixMicro()},
-		done: make(chan publishResult, 1),
+func (b *batcher) submit(ctx context.Context, pings []entry.Ping) ([]Published, error) {
+	for _, p := range pings {
+		if err := p.Check(); err != nil {
+			return nil, err
+		}
 	}
-	if err := w.ping.Check(); err != nil {
-		return Published{}, err
+	if len(pings) == 0 {
+		return nil, nil
 	}
-	if err := b.add(w); err != nil {
-		return Published{}, err
+	s := &submission{pending: len(pings), published: make([]Published, 0, len(pings)), done: make(chan struct{})}
+	if err := b.add(s, pings); err != nil {
+		return nil, err
 	}
 	select {
-	case r := <-w.done:
-		return r.published, r.err
+	case <-s.done:
 	case <-ctx.Done():
-		if b.remove(w) {
-			return Published{}, fmt.Errorf("waiting to publish: %w: nothing was published", context.Cause(ctx))
+		if !b.withdraw(s) {
+			return nil, fmt.Errorf("publishing: %w: the ping may have been published all the same", context.Cause(ctx))
 		}
-		return Published{}, fmt.Errorf("publishing: %w: the ping may have been published all the same", context.Cause(ctx))
+		if len(s.published) == 0 {
+			return nil, fmt.Errorf("waiting to publish: %w: nothing was published", context.Cause(ctx))
+		}
+		return s.published, fmt.Errorf("waiting to publish: %w: the rest was not published", context.Cause(ctx))
 	}
+	return s.published, s.err
 }
 
-func (b *batcher) add(w *waiting) error {
+func (b *batcher) add(s *submission, pings []entry.Ping) error {
+	size := 0
+	for _, p := range pings {
+		size += p.MaxEncodedSize()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	size := w.ping.MaxEncodedSize()
 	switch {
 	case b.stopped:
 		return ErrStopped
-	case len(b.queue) >= maxWaiting || b.bytes+size > maxWaitingBytes:
+	case len(b.queue)+len(pings) > maxWaiting || b.bytes+size > maxWaitingBytes:
 		return ErrBusy
 	}
-	b.queue = append(b.queue, w)
+	for _, p := range pings {
+		b.queue = append(b.queue, waiting{p, s})
+	}
 	b.bytes += size
 	select {
 	case b.wake <- struct{}{}:
@@ -104,35 +118,38 @@ func (b *batcher) add(w *waiting) error {
 	return nil
 }
 
-// remove takes w out of the queue and reports whether it was still there.
-func (b *batcher) remove(w *waiting) bool {
+// withdraw takes what still waits of s out of the queue. It reports false when
+// a part of it is under way.
+func (b *batcher) withdraw(s *submission) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i, other := range b.queue {
-		if other == w {
-			b.queue = append(b.queue[:i], b.queue[i+1:]...)
-			b.bytes -= w.ping.MaxEncodedSize()
-			return true
+	b.queue = slices.DeleteFunc(b.queue, func(w waiting) bool {
+		if w.from != s {
+			return false
 		}
-	}
-	return false
+		b.bytes -= w.ping.MaxEncodedSize()
+		s.pending--
+		return true
+	})
+	return s.pending == 0
 }
 
 // take removes from the queue's head as many pings as fit into one entry.
-func (b *batcher) take() []*waiting {
+func (b *batcher) take() []waiting {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n, size := 0, 0
 	for n < len(b.queue) && n < entry.MaxPings {
-		size += b.queue[n].ping.MaxEncodedSize()
-		if size > entry.MaxData {
+		next := b.queue[n].ping.MaxEncodedSize()
+		if size+next > entry.MaxData {
 			break
 		}
+		size += next
 		n++
-		b.bytes -= b.queue[n-1].ping.MaxEncodedSize()
 	}
 	batch := b.queue[:n:n]
 	b.queue = b.queue[n:]
+	b.bytes -= size
 	if len(b.queue) == 0 {
 		b.queue = nil // let go of the array that batch lives in
 	}
@@ -158,19 +175,39 @@ func (b *batcher) run(ctx context.Context) {
 	}
 }
 
-// flush publishes one batch and tells each caller its own result.
-func (b *batcher) flush(ctx context.Context, batch []*waiting) {
-	pings := make([]entry.Ping, len(batch))
-	for i, w := range batch {
-		pings[i] = w.ping
-	}
-	published, err := b.publish(context.WithoutCancel(ctx), pings)
-	for i, w := range batch {
-		r := publishResult{err: err}
-		if err == nil {
-			r.published = published[i]
+// flush publishes one batch and tells its callers. Pings of a submission of
+// which an earlier one failed are not published any more, so that order holds.
+func (b *batcher) flush(ctx context.Context, batch []waiting) {
+	pings := make([]entry.Ping, 0, len(batch))
+	for _, w := range batch {
+		if w.from.err == nil {
+			pings = append(pings, w.ping)
 		}
-		w.done <- r
+	}
+	var published []Published
+	var err error
+	if len(pings) > 0 {
+		published, err = b.publish(context.WithoutCancel(ctx), pings)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, w := range batch {
+		switch {
+		case w.from.err != nil:
+		case err != nil:
+			w.from.err = err
+		default:
+			w.from.published = append(w.from.published, published[0])
+			published = published[1:]
+		}
+		b.settle(w.from)
+	}
+}
+
+// settle counts one ping of s as dealt with. mu is held.
+func (b *batcher) settle(s *submission) {
+	if s.pending--; s.pending == 0 {
+		close(s.done)
 	}
 }
 
@@ -179,7 +216,8 @@ func (b *batcher) stop() {
 	defer b.mu.Unlock()
 	b.stopped = true
 	for _, w := range b.queue {
-		w.done <- publishResult{err: ErrStopped}
+		w.from.err = cmp.Or(w.from.err, ErrStopped)
+		b.settle(w.from)
 	}
 	b.queue, b.bytes = nil, 0
 }

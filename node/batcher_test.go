@@ -22,11 +22,19 @@ func publishedFrom(pings []entry.Ping) []Published {
 	return out
 }
 
+func texts(all ...string) []entry.Ping {
+	pings := make([]entry.Ping, len(all))
+	for i, text := range all {
+		pings[i] = entry.Ping{Text: text, SentAt: time.Now().UnixMicro()}
+	}
+	return pings
+}
+
 func TestBatcherTakesWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var batches [][]entry.Ping
-		b := newBatcher(time.Now, func(_ context.Context, pings []entry.Ping) ([]Published, error) {
+		b := newBatcher(func(_ context.Context, pings []entry.Ping) ([]Published, error) {
 			batches = append(batches, pings)
 			time.Sleep(time.Millisecond) // a commit
 			return publishedFrom(pings), nil
@@ -36,9 +44,9 @@ func TestBatcherTakesWhatWaits(t *testing.T) {
 		for i := range 100 {
 			work.Go(func() {
 				text := fmt.Sprint(i)
-				got, err := b.submit(ctx, text)
-				if err != nil || got.Text != text {
-					t.Errorf("submit(%q) = %q, %v: want its own ping back", text, got.Text, err)
+				got, err := b.submit(ctx, texts(text))
+				if err != nil || len(got) != 1 || got[0].Text != text {
+					t.Errorf("submit(%q) = %v, %v: want its own ping back", text, got, err)
 				}
 			})
 		}
@@ -68,10 +76,9 @@ func TestBatcherKeepsToTheBoundsOfAnEntry(t *testing.T) {
 		{"by bytes", strings.Repeat("x", entry.MaxText), 20, []int{15, 5}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBatcher(time.Now, nil)
+			b := newBatcher(nil)
 			for range tt.count {
-				w := &waiting{ping: entry.Ping{Text: tt.text, SentAt: time.Now().UnixMicro()}}
-				if err := b.add(w); err != nil {
+				if err := b.add(&submission{}, texts(tt.text)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -96,27 +103,27 @@ func TestBatcherKeepsToTheBoundsOfAnEntry(t *testing.T) {
 }
 
 func TestBatcherRefuses(t *testing.T) {
-	b := newBatcher(time.Now, nil)
+	b := newBatcher(nil)
 	for range maxWaiting {
-		if err := b.add(&waiting{ping: entry.Ping{Text: "x"}}); err != nil {
+		if err := b.add(&submission{}, texts("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := b.add(&waiting{ping: entry.Ping{Text: "x"}}); !errors.Is(err, ErrBusy) {
+	if err := b.add(&submission{}, texts("x")); !errors.Is(err, ErrBusy) {
 		t.Errorf("one ping over the bound: %v, want ErrBusy", err)
 	}
 	for _, text := range []string{"", strings.Repeat("x", entry.MaxText+1), "\xff"} {
-		if _, err := b.submit(t.Context(), text); !errors.Is(err, entry.ErrInvalid) {
+		if _, err := b.submit(t.Context(), texts("good", text)); !errors.Is(err, entry.ErrInvalid) {
 			t.Errorf("submit(%.10q): %v, want ErrInvalid", text, err)
 		}
 	}
 }
 
 func TestBatcherTakesBackWhatNobodyWaitsFor(t *testing.T) {
-	b := newBatcher(time.Now, nil) // never run
+	b := newBatcher(nil) // never run
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := b.submit(ctx, "x")
+	_, err := b.submit(ctx, texts("x", "y"))
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "nothing was published") {
 		t.Errorf("submit with a context that ended: %v, want that nothing was published", err)
 	}
@@ -128,16 +135,16 @@ func TestBatcherTakesBackWhatNobodyWaitsFor(t *testing.T) {
 func TestBatcherAnswersAllWhenItStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		b := newBatcher(time.Now, func(_ context.Context, pings []entry.Ping) ([]Published, error) {
+		b := newBatcher(func(_ context.Context, pings []entry.Ping) ([]Published, error) {
 			time.Sleep(time.Second)
 			return publishedFrom(pings), nil
 		})
 		var work sync.WaitGroup
 		work.Go(func() { b.run(ctx) })
 		var first, second error
-		work.Go(func() { _, first = b.submit(t.Context(), "under way") })
+		work.Go(func() { _, first = b.submit(t.Context(), texts("under way")) })
 		synctest.Wait()
-		work.Go(func() { _, second = b.submit(t.Context(), "waiting") })
+		work.Go(func() { _, second = b.submit(t.Context(), texts("waiting")) })
 		synctest.Wait()
 		cancel()
 		work.Wait()
@@ -147,8 +154,43 @@ func TestBatcherAnswersAllWhenItStops(t *testing.T) {
 		if !errors.Is(second, ErrStopped) {
 			t.Errorf("the ping that waited: %v, want ErrStopped", second)
 		}
-		if _, err := b.submit(t.Context(), "late"); !errors.Is(err, ErrStopped) {
+		if _, err := b.submit(t.Context(), texts("late")); !errors.Is(err, ErrStopped) {
 			t.Errorf("a ping after the end: %v, want ErrStopped", err)
 		}
+	})
+}
+
+func TestBatcherPublishesInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		calls := 0
+		full := errors.New("full")
+		b := newBatcher(func(_ context.Context, pings []entry.Ping) ([]Published, error) {
+			if calls++; calls == 2 {
+				return nil, full
+			}
+			return publishedFrom(pings), nil
+		})
+		var many []entry.Ping
+		for i := range 3 * entry.MaxPings { // three entries, of which the second fails
+			many = append(many, texts(fmt.Sprint(i))...)
+		}
+		var work sync.WaitGroup
+		work.Go(func() { b.run(ctx) })
+		got, err := b.submit(ctx, many)
+		if !errors.Is(err, full) || len(got) != entry.MaxPings || calls != 2 {
+			t.Errorf("submit = %d pings, %v, after %d entries: want %d, the error, and no entry after the one that failed",
+				len(got), err, calls, entry.MaxPings)
+		}
+		for i, p := range got {
+			if p.Text != fmt.Sprint(i) {
+				t.Fatalf("ping %d is %q: out of order", i, p.Text)
+			}
+		}
+		if got, err := b.submit(ctx, texts("later")); err != nil || len(got) != 1 {
+			t.Errorf("submit after a failure = %v, %v: want it published", got, err)
+		}
+		cancel()
+		work.Wait()
 	})
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,10 +40,26 @@ type Published struct {
 // ledger.ErrFull when the disk is full, ErrBusy, ErrStopped, and the cause of
 // ctx, which says whether the ping may have been published.
 func (n *Node) Publish(ctx context.Context, text string) (Published, error) {
-	if err := n.ledger.Writable(); err != nil {
+	published, err := n.PublishAll(ctx, []entry.Ping{{Text: text}})
+	if err != nil {
 		return Published{}, err
 	}
-	return n.batcher.submit(ctx, text)
+	return published[0], nil
+}
+
+// PublishAll publishes pings in their order, as Publish does, and returns those
+// that were published, which come first, and why the others were not. A ping
+// whose SentAt is 0 gets the time of the call. One that no entry can hold
+// fails them all, before anything is published.
+func (n *Node) PublishAll(ctx context.Context, pings []entry.Ping) ([]Published, error) {
+	if err := n.ledger.Writable(); err != nil {
+		return nil, err
+	}
+	now := n.now().UnixMicro()
+	for i := range pings {
+		pings[i].SentAt = cmp.Or(pings[i].SentAt, now)
+	}
+	return n.batcher.submit(ctx, pings)
 }
 
 // publishEntry makes one entry of pings. Gossip goes first, as it need not
