@@ -28,7 +28,7 @@ const (
 	// stays off the topic is on another, and is left alone for bounceRest, then
 	// for twice as long after each further try, up to maxBounceRest.
 	maxBounces    = 2
-	bounceRest    = 30 * time.Minute
+	bounceRest    = 2 * time.Minute
 	maxBounceRest = 16 * time.Hour
 	// maxWatched bounds the peers watched that are not connected any more.
 	maxWatched = 4096
@@ -188,7 +188,7 @@ func restAfter(n int) time.Duration {
 	if n < maxBounces {
 		return 0
 	}
-	return min(bounceRest<<min(n-maxBounces, 5), maxBounceRest)
+	return min(bounceRest<<min(n-maxBounces, 9), maxBounceRest)
 }
 
 func (w *watchdog) speaksGossipSub(id peer.ID) bool {
