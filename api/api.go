@@ -34,6 +34,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"p2ping/node"
+	"p2ping/node/entry"
 	"p2ping/node/ledger"
 	"p2ping/node/status"
 )
@@ -51,6 +52,10 @@ type Node interface {
 	Map(ctx context.Context) (status.Map, error)
 	// Publish blocks until the ping is on disk.
 	Publish(ctx context.Context, text string) (node.Published, error)
+	// PublishAll publishes pings in their order and returns those that were
+	// published, which come first, and why the others were not. A ping whose
+	// SentAt is 0 gets the time of the call.
+	PublishAll(ctx context.Context, pings []entry.Ping) ([]node.Published, error)
 	// Receipts blocks until so many peers have stored the ping, or ctx ends.
 	Receipts(ctx context.Context, p node.Published, want int) []node.Receipt
 	Ledger() *ledger.Ledger

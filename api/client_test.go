@@ -17,7 +17,7 @@ import (
 )
 
 func TestClientPublishes(t *testing.T) {
-	a := startSender(t)
+	a := startWithKeys(t)
 	a.node.receipts = []node.Receipt{{PeerID: "x", Latency: time.Millisecond}}
 	p, err := a.Publish(t.Context(), client.Request{Text: "x", Key: "k", Receipts: 2, Timeout: time.Millisecond})
 	if err != nil || p.Text != "x" || len(p.Receipts) != 1 {
@@ -32,7 +32,7 @@ func TestClientPublishes(t *testing.T) {
 }
 
 func TestClientSendsMany(t *testing.T) {
-	a := startSender(t)
+	a := startWithKeys(t)
 	pings := func(n int) iter.Seq[client.NewPing] {
 		return func(yield func(client.NewPing) bool) {
 			for i := range n {

@@ -107,13 +107,7 @@ func (n *fakeNode) Sync() (node.SyncState, error) {
 func (n *fakeNode) Ledger() *ledger.Ledger { return n.ledger }
 
 func (n *fakeNode) Publish(ctx context.Context, text string) (node.Published, error) {
-	if n.onPublish != nil {
-		n.onPublish()
-	}
-	if err := n.fail.Load(); err != nil {
-		return node.Published{}, *err
-	}
-	published, err := n.publish(ctx, []entry.Ping{{Text: text, SentAt: time.Now().UnixMicro()}})
+	published, err := n.PublishAll(ctx, []entry.Ping{{Text: text}})
 	if err != nil {
 		return node.Published{}, err
 	}
@@ -150,10 +144,7 @@ func (n *fakeNode) Receipts(ctx context.Context, _ node.Published, want int) []n
 	return got
 }
 
-// sender is a fake node that is a Sender as well.
-type sender struct{ *fakeNode }
-
-func (n sender) PublishAll(ctx context.Context, pings []entry.Ping) ([]node.Published, error) {
+func (n *fakeNode) PublishAll(ctx context.Context, pings []entry.Ping) ([]node.Published, error) {
 	if n.onPublish != nil {
 		n.onPublish()
 	}

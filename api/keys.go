@@ -58,7 +58,7 @@ const (
 type keyRecord struct {
 	usedAt time.Time // to the millisecond
 	text   keyHash   // the SHA-256 of the text
-	sentAt int64     // µs, which the ping was to bear; 0 when the node chose it
+	sentAt int64     // µs, which the ping was to bear
 
 	done       bool
 	entry      entry.ID
@@ -163,10 +163,8 @@ func newClaim(key, text string) *claim {
 // claim looks the keys up and records those that are new, all in one commit.
 // What is claimed without error and was not used before is active until
 // release.
-//
-// exact tells that the pings will bear the times that are given out here.
-func (k *keys) claim(claims []*claim, now time.Time, exact bool) error {
-	k.begin(claims, now, exact)
+func (k *keys) claim(claims []*claim, now time.Time) error {
+	k.begin(claims, now)
 	err := k.batch(func(tx *bbolt.Tx) (added int, err error) {
 		forgotten, err := forget(tx, now)
 		if err != nil {
@@ -200,7 +198,7 @@ func (k *keys) claim(claims []*claim, now time.Time, exact bool) error {
 }
 
 // begin makes the keys active that are not yet, and gives out times.
-func (k *keys) begin(claims []*claim, now time.Time, exact bool) {
+func (k *keys) begin(claims []*claim, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, c := range claims {
@@ -216,11 +214,8 @@ func (k *keys) begin(claims []*claim, now time.Time, exact bool) {
 		}
 		k.active[c.hash] = true
 		c.active = true
-		c.record = keyRecord{usedAt: now, text: c.text}
-		if exact {
-			k.stamp = max(k.stamp+1, now.UnixMicro())
-			c.record.sentAt = k.stamp
-		}
+		k.stamp = max(k.stamp+1, now.UnixMicro())
+		c.record = keyRecord{usedAt: now, text: c.text, sentAt: k.stamp}
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 func TestAKeyPublishesOnce(t *testing.T) {
-	a := startSender(t)
+	a := startWithKeys(t)
 	ping := func(key, text string) (reply, client.Published, string) {
 		t.Helper()
 		answer, body := a.do(t, "POST", "/ping", text, "Idempotency-Key", key, "Content-Type", "text/plain")
@@ -58,7 +58,7 @@ func TestAKeyPublishesOnce(t *testing.T) {
 }
 
 func TestAKeyIsFreeAgainWhenNothingWasPublished(t *testing.T) {
-	a := startSender(t)
+	a := startWithKeys(t)
 	for _, err := range []error{node.ErrBusy, node.ErrStopped} {
 		a.node.failWith(err)
 		answer, _ := a.do(t, "POST", "/ping", "x", "Idempotency-Key", "k")
@@ -73,7 +73,7 @@ func TestAKeyIsFreeAgainWhenNothingWasPublished(t *testing.T) {
 }
 
 func TestAKeyInUseIsRefused(t *testing.T) {
-	a := startSender(t)
+	a := startWithKeys(t)
 	inside, leave := make(chan struct{}), make(chan struct{})
 	a.node.onPublish = func() { close(inside); <-leave }
 	done := make(chan struct{})
@@ -95,7 +95,7 @@ func TestAKeyInUseIsRefused(t *testing.T) {
 func TestKeysAfterACrash(t *testing.T) {
 	n := newFakeNode(t)
 	path := t.TempDir() + "/keys.db"
-	crashed := func(key, text string, exact, published bool) {
+	crashed := func(key, text string, published bool) {
 		t.Helper()
 		k, err := openKeys(path)
 		if err != nil {
@@ -103,7 +103,7 @@ func TestKeysAfterACrash(t *testing.T) {
 		}
 		defer k.close()
 		c := newClaim(key, text)
-		if err := k.claim([]*claim{c}, time.Now(), exact); err != nil || c.err != nil {
+		if err := k.claim([]*claim{c}, time.Now()); err != nil || c.err != nil {
 			t.Fatal(err, c.err)
 		}
 		if published {
@@ -114,10 +114,9 @@ func TestKeysAfterACrash(t *testing.T) {
 			}
 		}
 	}
-	crashed("stored", "x", true, true)
-	crashed("lost", "y", true, false)
-	crashed("inexact", "z", false, false)
-	a := serve(t, n, Config{Node: sender{n}, KeysPath: path})
+	crashed("stored", "x", true)
+	crashed("lost", "y", false)
+	a := serve(t, n, Config{Node: n, KeysPath: path})
 	before := len(n.texts(t))
 
 	answer, body := a.do(t, "POST", "/ping", "x", "Idempotency-Key", "stored")
@@ -128,10 +127,8 @@ func TestKeysAfterACrash(t *testing.T) {
 	if want := records[0].Entry.ID.String() + "-1"; answer.StatusCode != 200 || !strings.Contains(body, want) {
 		t.Errorf("a ping that was stored: %d %s", answer.StatusCode, body)
 	}
-	for key, text := range map[string]string{"lost": "y", "inexact": "z"} {
-		if answer, body := a.do(t, "POST", "/ping", text, "Idempotency-Key", key); answer.StatusCode != http.StatusConflict {
-			t.Errorf("%s: %d %s", key, answer.StatusCode, body)
-		}
+	if answer, body := a.do(t, "POST", "/ping", "y", "Idempotency-Key", "lost"); answer.StatusCode != http.StatusConflict {
+		t.Errorf("a ping that was not: %d %s", answer.StatusCode, body)
 	}
 	if got := len(n.texts(t)); got != before {
 		t.Errorf("%d pings were published", got-before)
@@ -156,7 +153,7 @@ func TestKeysAfterACrash(t *testing.T) {
 // findKey reads a key's record.
 func findKey(k *keys, key string) (keyRecord, error) {
 	c := newClaim(key, "")
-	if err := k.claim([]*claim{c}, time.Now(), true); err != nil {
+	if err := k.claim([]*claim{c}, time.Now()); err != nil {
 		return keyRecord{}, err
 	}
 	k.release([]*claim{c})
@@ -168,7 +165,7 @@ func TestKeysSurviveARestartAndADay(t *testing.T) {
 	path := t.TempDir() + "/keys.db"
 	ping := func(at time.Time) string {
 		t.Helper()
-		s, err := New(Config{Node: sender{n}, KeysPath: path})
+		s, err := New(Config{Node: n, KeysPath: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +208,7 @@ func TestKeysAreCounted(t *testing.T) {
 		for _, name := range names {
 			claims = append(claims, newClaim(name, "x"))
 		}
-		if err := k.claim(claims, at, true); err != nil {
+		if err := k.claim(claims, at); err != nil {
 			t.Fatal(err)
 		}
 		k.release(claims)

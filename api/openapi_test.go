@@ -155,7 +155,7 @@ func TestEventsAreAsDocumented(t *testing.T) {
 
 // TestRareAnswers brings about documented answers that no other test needs.
 func TestRareAnswers(t *testing.T) {
-	a := startSender(t, func(cfg *Config) { cfg.MaxStreams, cfg.PublishRate = 1, 0.05 })
+	a := startWithKeys(t, func(cfg *Config) { cfg.MaxStreams, cfg.PublishRate = 1, 0.05 })
 	a.node.failWith(fmt.Errorf("a test: %w", ledger.ErrFull))
 	do := func(want int, method, path, body string, headers ...string) {
 		t.Helper()
@@ -165,7 +165,7 @@ func TestRareAnswers(t *testing.T) {
 	}
 	do(507, "GET", "/ping", "")
 	do(429, "GET", "/ping", "")
-	b := startSender(t, func(cfg *Config) { cfg.MaxStreams = 1 })
+	b := startWithKeys(t, func(cfg *Config) { cfg.MaxStreams = 1 })
 	b.node.receipts = []node.Receipt{{PeerID: "x"}}
 	a.Client, a.url, a.node = b.Client, b.url, b.node
 	do(202, "GET", "/ping?wait=2&timeout=1ms", "")

@@ -4,22 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
 	"time"
 
 	"p2ping/node"
 	"p2ping/node/entry"
 )
-
-// Sender is a Node that takes many pings at once. Without it, the pings of one
-// POST /pings may be published in another order than they came in, and an
-// idempotency key whose use was interrupted by a crash can't be looked up.
-type Sender interface {
-	// PublishAll publishes pings in their order and returns those that were
-	// published, which come first, and why the others were not. A ping whose
-	// SentAt is 0 gets the time of the call. Its errors are those of Publish.
-	PublishAll(ctx context.Context, pings []entry.Ping) ([]node.Published, error)
-}
 
 // line is a ping to be published.
 type line struct {
@@ -54,24 +43,14 @@ func (s *Server) sendPings(ctx context.Context, pings []entry.Ping) []result {
 	if len(pings) == 0 {
 		return results
 	}
-	if sender, ok := s.node.(Sender); ok {
-		published, err := sender.PublishAll(ctx, pings)
-		for i := range results {
-			if i < len(published) {
-				results[i].published = published[i]
-			} else if results[i].err = err; err == nil {
-				results[i].err = errors.New("the node says nothing of this ping")
-			}
+	published, err := s.node.PublishAll(ctx, pings)
+	for i := range results {
+		if i < len(published) {
+			results[i].published = published[i]
+		} else if results[i].err = err; err == nil {
+			results[i].err = errors.New("the node says nothing of this ping")
 		}
-		return results
 	}
-	var wg sync.WaitGroup
-	for i, p := range pings {
-		wg.Go(func() {
-			results[i].published, results[i].err = s.node.Publish(ctx, p.Text)
-		})
-	}
-	wg.Wait()
 	return results
 }
 
@@ -116,8 +95,7 @@ func (s *Server) publishDistinct(ctx context.Context, lines []line) []result {
 			claimed = append(claimed, claims[i])
 		}
 	}
-	_, exact := s.node.(Sender)
-	if err := s.keys.claim(claimed, s.now(), exact); err != nil {
+	if err := s.keys.claim(claimed, s.now()); err != nil {
 		return failAll(lines, err)
 	}
 	defer s.keys.release(claimed)
@@ -179,9 +157,6 @@ const (
 
 // lookUp searches the ledger for the ping that a key was used for.
 func (s *Server) lookUp(k keyRecord, text string) (keyRecord, error) {
-	if k.sentAt == 0 {
-		return k, nil
-	}
 	at := time.UnixMicro(k.sentAt)
 	lo := entry.Key{Time: max(0, at.Add(-lookBehind).UnixMilli())}
 	hi := entry.Key{Time: at.Add(lookAhead).UnixMilli()}

@@ -16,11 +16,11 @@ import (
 	"p2ping/node/entry"
 )
 
-// startSender serves a node that is a Sender, with a store for keys.
-func startSender(tb testing.TB, configure ...func(*Config)) *testAPI {
+// startWithKeys serves a node with a store for keys.
+func startWithKeys(tb testing.TB, configure ...func(*Config)) *testAPI {
 	tb.Helper()
 	n := newFakeNode(tb)
-	cfg := Config{Node: sender{n}, KeysPath: tb.TempDir() + "/keys.db"}
+	cfg := Config{Node: n, KeysPath: tb.TempDir() + "/keys.db"}
 	for _, c := range configure {
 		c(&cfg)
 	}
@@ -46,50 +46,47 @@ func (a *testAPI) send(tb testing.TB, body string) []client.SendResult {
 }
 
 func TestEveryLineIsAnswered(t *testing.T) {
-	for name, a := range map[string]*testAPI{"a Sender": startSender(t), "a plain node": start(t)} {
-		t.Run(name, func(t *testing.T) {
-			body := strings.Join([]string{
-				`{"text":"one"}`,
-				``,
-				`nonsense`,
-				`{"text":""}`,
-				`{"text":"two\n"}`,
-				`{"txt":"x"}`,
-				`{"text":"x"} {}`,
-				`{"text":"` + strings.Repeat("x", entry.MaxText+1) + `"}`,
-				`{"text":"` + strings.Repeat("x", maxLine) + `"}`,
-				`{"text":1}`,
-				`{}`,
-				"{\"text\":\"\xff\"}",
-				`{"text":"three"}`, // no newline at the end
-			}, "\n")
-			results := a.send(t, body)
-			status := map[int]int{3: 400, 4: 400, 6: 400, 7: 400, 8: 413, 9: 413, 10: 400, 11: 400, 12: 400}
-			want := map[int]string{1: "one", 5: "two\n", 13: "three"}
-			lines := []int{}
-			for _, r := range results {
-				lines = append(lines, r.Line)
-				switch {
-				case r.Error != nil && (r.Error.Status != status[r.Line] || r.ID != "" || r.Error.Detail == ""):
-					t.Errorf("line %d: %+v", r.Line, r.Error)
-				case r.Error == nil && (r.Text != want[r.Line] || r.ID == "" || r.TopicPeers != 2):
-					t.Errorf("line %d: %+v", r.Line, r)
-				}
-			}
-			if !slices.Equal(lines, []int{1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}) {
-				t.Errorf("answered %v", lines)
-			}
-			got := a.node.texts(t)
-			slices.Sort(got)
-			if !slices.Equal(got, []string{"one", "three", "two\n"}) {
-				t.Errorf("published %q", got)
-			}
-		})
+	a := startWithKeys(t)
+	body := strings.Join([]string{
+		`{"text":"one"}`,
+		``,
+		`nonsense`,
+		`{"text":""}`,
+		`{"text":"two\n"}`,
+		`{"txt":"x"}`,
+		`{"text":"x"} {}`,
+		`{"text":"` + strings.Repeat("x", entry.MaxText+1) + `"}`,
+		`{"text":"` + strings.Repeat("x", maxLine) + `"}`,
+		`{"text":1}`,
+		`{}`,
+		"{\"text\":\"\xff\"}",
+		`{"text":"three"}`, // no newline at the end
+	}, "\n")
+	results := a.send(t, body)
+	status := map[int]int{3: 400, 4: 400, 6: 400, 7: 400, 8: 413, 9: 413, 10: 400, 11: 400, 12: 400}
+	want := map[int]string{1: "one", 5: "two\n", 13: "three"}
+	lines := []int{}
+	for _, r := range results {
+		lines = append(lines, r.Line)
+		switch {
+		case r.Error != nil && (r.Error.Status != status[r.Line] || r.ID != "" || r.Error.Detail == ""):
+			t.Errorf("line %d: %+v", r.Line, r.Error)
+		case r.Error == nil && (r.Text != want[r.Line] || r.ID == "" || r.TopicPeers != 2):
+			t.Errorf("line %d: %+v", r.Line, r)
+		}
+	}
+	if !slices.Equal(lines, []int{1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}) {
+		t.Errorf("answered %v", lines)
+	}
+	got := a.node.texts(t)
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"one", "three", "two\n"}) {
+		t.Errorf("published %q", got)
 	}
 }
 
 func TestLinesKeepTheirOrder(t *testing.T) {
-	a := startSender(t)
+	a := startWithKeys(t)
 	var body strings.Builder
 	var want []string
 	for i := range 5000 {
@@ -114,7 +111,7 @@ func TestLinesKeepTheirOrder(t *testing.T) {
 
 // TestAnswersComeWhileLinesAreSent is what makes POST /pings a stream.
 func TestAnswersComeWhileLinesAreSent(t *testing.T) {
-	a := startSender(t)
+	a := startWithKeys(t)
 	r, w := io.Pipe()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.url+"/pings", r)
 	if err != nil {
@@ -142,7 +139,7 @@ func TestAnswersComeWhileLinesAreSent(t *testing.T) {
 }
 
 func TestAStreamWaitsForABusyNode(t *testing.T) {
-	a := startSender(t)
+	a := startWithKeys(t)
 	a.node.failWith(node.ErrBusy)
 	tries := 0
 	a.node.onPublish = func() {
@@ -167,7 +164,7 @@ func FuzzDecodePing(f *testing.F) {
 }
 
 func TestReceipts(t *testing.T) {
-	a := startSender(t)
+	a := startWithKeys(t)
 	a.node.receipts = []node.Receipt{{PeerID: "x", Latency: 1500 * time.Microsecond}, {PeerID: "y", Latency: 2 * time.Millisecond}}
 	for _, test := range []struct {
 		query    string
