@@ -58,6 +58,9 @@ type Node interface {
 	PublishAll(ctx context.Context, pings []entry.Ping) ([]node.Published, error)
 	// Receipts blocks until so many peers have stored the ping, or ctx ends.
 	Receipts(ctx context.Context, p node.Published, want int) []node.Receipt
+	// CameFrom returns who brought an entry by gossip, "" where that is
+	// forgotten.
+	CameFrom(key entry.Key) peer.ID
 	Ledger() *ledger.Ledger
 }
 

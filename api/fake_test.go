@@ -135,6 +135,9 @@ func (n *fakeNode) publish(ctx context.Context, pings []entry.Ping) ([]node.Publ
 	return published, nil
 }
 
+// CameFrom says that one and the same peer brings everything.
+func (n *fakeNode) CameFrom(entry.Key) peer.ID { return n.id }
+
 // Receipts gives as many as the fake was told to, then waits for the end.
 func (n *fakeNode) Receipts(ctx context.Context, _ node.Published, want int) []node.Receipt {
 	got := n.receipts[:min(want, len(n.receipts))]

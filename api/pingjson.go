@@ -8,6 +8,7 @@ import (
 
 	"p2ping/api/client"
 	"p2ping/node"
+	"p2ping/node/entry"
 	"p2ping/node/ledger"
 )
 
@@ -18,11 +19,12 @@ const maxAuthors = 1024
 // it to what encoding/json writes. It serves one goroutine.
 type encoder struct {
 	self    peer.ID
+	from    func(entry.Key) peer.ID // who brought an entry, "" where that is forgotten
 	authors map[peer.ID]string
 }
 
 func (s *Server) newEncoder() *encoder {
-	return &encoder{self: s.self, authors: map[peer.ID]string{s.self: s.author}}
+	return &encoder{self: s.self, from: s.node.CameFrom, authors: map[peer.ID]string{s.self: s.author}}
 }
 
 // author returns a peer ID in base58, which takes longer to make than all the
@@ -54,6 +56,12 @@ func (e *encoder) ping(b []byte, r *ledger.Record, i int) []byte {
 	b = appendTime(b, r.ReceivedAt)
 	b = append(b, `","via":"`...)
 	b = append(b, r.Via.String()...)
+	if r.Via == ledger.Gossip {
+		if from := e.from(r.Entry.Key()); from != "" {
+			b = append(b, `","from":"`...)
+			b = append(b, e.author(from)...)
+		}
+	}
 	b = append(b, `","cursor":"`...)
 	b = behind(r, i).append(b)
 	b = append(b, `","self":`...)

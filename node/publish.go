@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -56,6 +57,7 @@ func (n *Node) PublishAll(ctx context.Context, pings []entry.Ping) ([]Published,
 		return nil, err
 	}
 	now := n.now().UnixMicro()
+	pings = slices.Clone(pings)
 	for i := range pings {
 		pings[i].SentAt = cmp.Or(pings[i].SentAt, now)
 	}

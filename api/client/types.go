@@ -62,6 +62,9 @@ type Ping struct {
 	ReceivedAt Time `json:"received_at"`
 	// Via is how it came: "own", "gossip", "catch-up" or "import".
 	Via string `json:"via"`
+	// From is the peer ID of the neighbour that brought it by gossip, while the
+	// node remembers that: "" in older history.
+	From string `json:"from,omitempty"`
 	// Cursor is the place behind the ping in this node's order of arrival: a
 	// stream that begins there gives what came after. Opaque, and of no use at
 	// another node.

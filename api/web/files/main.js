@@ -13,13 +13,10 @@ import { bars, lines } from "./plot.js";
 import { setUpSending } from "./send.js";
 import { Follower } from "./sse.js";
 
-// Whether the node of this version serves GET /map. Asking for what it does not
-// serve would be an error in the console.
-const servesMap = false;
-
 const pageSize = 100; // pings of history loaded at a time
 const mostAuthors = 4096; // remembered; a flood of made-up ones must not fill memory
 const pollEvery = 5000; // ms between looks at peers and sync when nothing happens
+const mapEvery = 10_000; // ms between looks at what neighbours tell of the network
 const pollAtMost = 1000; // ms between them when something does
 const tellEvery = 8000; // ms between what screen readers are told of pings
 const restAfter = 30_000; // ms after which a tab out of sight gives its connection back
@@ -196,12 +193,25 @@ let polling = 0;
 
 async function poll() {
   polled = Date.now();
-  const [peers, sync, map] = await Promise.all([api.get("/peers"), api.get("/sync"), servesMap ? api.get("/map") : null]);
+  lookAtMap();
+  const [peers, sync] = await Promise.all([api.get("/peers"), api.get("/sync")]);
   state.peers = peers.peers.sort((a, b) => (a.peer_id < b.peer_id ? -1 : 1));
   for (const p of state.peers) palette.colour(p.peer_id);
   state.sync = sync;
-  state.map = map;
   showPanels();
+}
+
+let mapped = -mapEvery;
+
+// lookAtMap is waited for by nobody: the node asks its peers, and a slow one
+// has seconds to answer.
+function lookAtMap() {
+  if (Date.now() - mapped < mapEvery) return;
+  mapped = Date.now();
+  api.get("/map").then((map) => {
+    state.map = map;
+    showPanels();
+  }, () => { /* what was known before stays */ });
 }
 
 // soon polls, but not more often than is good.
