@@ -19,8 +19,8 @@ import (
 
 var kills = flag.Int("kills", 6, "how often TestKills kills a node")
 
-// cluster is three nodes as processes, a ring, each told of both others by
-// addresses without IDs. They keep their ports and directories over crashes.
+// cluster is some nodes as processes, each told of all others by addresses
+// without IDs. They keep their ports and directories over crashes.
 type cluster struct {
 	t       *testing.T
 	dir     string
@@ -30,9 +30,8 @@ type cluster struct {
 	nodes   []*process
 }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t *testing.T, size int) *cluster {
 	t.Helper()
-	const size = 3
 	c := &cluster{t: t, dir: t.TempDir(), nodes: make([]*process, size)}
 	ports, err := freePorts(2 * size)
 	if err != nil {
@@ -40,7 +39,7 @@ func newCluster(t *testing.T) *cluster {
 	}
 	c.http, c.p2p = ports[:size], ports[size:]
 	for i := range size {
-		api, err := client.New(client.Config{URL: "http://127.0.0.1:" + c.http[i], HTTP: &http.Client{Transport: &http.Transport{}}})
+		api, err := client.New(client.Config{URL: c.url(i), HTTP: &http.Client{Transport: &http.Transport{}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,6 +57,9 @@ func newCluster(t *testing.T) *cluster {
 	})
 	return c
 }
+
+// url is where node i serves its API.
+func (c *cluster) url(i int) string { return "http://127.0.0.1:" + c.http[i] }
 
 // start starts node i, again or for the first time.
 func (c *cluster) start(i int) {
@@ -95,7 +97,7 @@ func TestKills(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
-	c := newCluster(t)
+	c := newCluster(t, 3)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 

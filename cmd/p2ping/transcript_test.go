@@ -25,7 +25,7 @@ import (
 // TestMain lets transcripts run the real main, as processes of its own, by
 // the name p2ping.
 func TestMain(m *testing.M) {
-	testscript.Main(leakFree{m}, map[string]func(){"p2ping": main})
+	testscript.Main(leakFree{m}, map[string]func(){"p2ping": main, "consume": consume})
 }
 
 // leakFree fails tests that leave goroutines behind.
