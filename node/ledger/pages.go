@@ -135,15 +135,15 @@ type element struct {
 	at         int // where value begins in the page
 }
 
-// leafElements returns a leaf's pairs, whose keys must rise.
-func (p rawPage) leafElements() ([]element, error) {
+// leafElements returns a leaf's pairs, whose keys must rise, within bounds.
+func (p rawPage) leafElements(within keyRange) ([]element, error) {
 	elements := make([]element, 0, min(int(p.count), len(p.bytes)/elementSize))
 	for i := range int(p.count) {
 		e, err := p.leafElement(i)
 		if err != nil {
 			return nil, err
 		}
-		if i > 0 && bytes.Compare(elements[i-1].key, e.key) >= 0 {
+		if !within.has(e.key) || i > 0 && bytes.Compare(elements[i-1].key, e.key) >= 0 {
 			return nil, fmt.Errorf("%w: page %d is out of order", ErrDamaged, p.id)
 		}
 		elements = append(elements, e)
@@ -172,27 +172,44 @@ func (p rawPage) leafElement(i int) (element, error) {
 	}, nil
 }
 
-// branchChildren appends a branch's children to ids. Its keys must rise.
-func (p rawPage) branchChildren(ids []uint64) ([]uint64, error) {
+// keyRange is the keys from lo to below hi; no hi is no end.
+type keyRange struct{ lo, hi []byte }
+
+func (r keyRange) has(key []byte) bool {
+	return bytes.Compare(r.lo, key) <= 0 && (r.hi == nil || bytes.Compare(key, r.hi) < 0)
+}
+
+// child is a page that a branch has for a range of keys.
+type child struct {
+	id   uint64
+	keys keyRange
+}
+
+// branchChildren returns a branch's children, whose keys must rise, within
+// bounds. They alias the page.
+func (p rawPage) branchChildren(within keyRange) ([]child, error) {
 	if p.flags != branchPage {
 		return nil, fmt.Errorf("%w: page %d is of type %#x, not a branch", ErrDamaged, p.id, p.flags)
 	}
 	if p.count == 0 || pageHeader+int(p.count)*elementSize > len(p.bytes) {
 		return nil, fmt.Errorf("%w: page %d has %d elements", ErrDamaged, p.id, p.count)
 	}
-	var last []byte
-	for i := range int(p.count) {
+	children := make([]child, p.count)
+	for i := range children {
 		key := p.branchKey(i)
 		if key == nil {
 			return nil, fmt.Errorf("%w: element %d of page %d is out of bounds", ErrDamaged, i, p.id)
 		}
-		if i > 0 && bytes.Compare(last, key) >= 0 {
+		if !within.has(key) || i > 0 && bytes.Compare(children[i-1].keys.lo, key) >= 0 {
 			return nil, fmt.Errorf("%w: page %d is out of order", ErrDamaged, p.id)
 		}
-		last = key
-		ids = append(ids, binary.NativeEndian.Uint64(p.bytes[pageHeader+i*elementSize+8:]))
+		id := binary.NativeEndian.Uint64(p.bytes[pageHeader+i*elementSize+8:])
+		children[i] = child{id: id, keys: keyRange{lo: key, hi: within.hi}}
+		if i > 0 {
+			children[i-1].keys.hi = key
+		}
 	}
-	return ids, nil
+	return children, nil
 }
 
 // branchKey returns the key of a branch's element, or nil when it is out of

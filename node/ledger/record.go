@@ -137,7 +137,7 @@ const rowSize = 8 + 4 + 2 + 4
 // entryOverhead is what an entry takes on disk beside its encoding: the
 // record's header and cursor, the index row and key, bbolt's 16 bytes for each
 // of the two, and the pages' slack. Measured at a million entries.
-const entryOverhead = 160
+const entryOverhead = 144
 
 func rowOf(r Record) row {
 	return row{cursor: r.Cursor, size: uint32(len(r.Entry.Raw)), pings: uint16(len(r.Entry.Pings))}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"p2ping/node/entry"
@@ -101,8 +102,9 @@ func (l *Ledger) overLimit() bool {
 // disk it tries smaller ones: even deleting takes new pages, but they free
 // more than they take.
 func (l *Ledger) sweep() error {
+	var last entry.Key
 	for step := pruneStep; ; {
-		n, err := l.sweepStep(step)
+		n, first, err := l.sweepStep(step)
 		switch {
 		case errors.Is(err, ErrFull) && step > 1:
 			step /= 10
@@ -110,15 +112,19 @@ func (l *Ledger) sweep() error {
 			return err
 		case n < step:
 			return l.noteFirst()
+		case first.Compare(last) <= 0:
+			return hinted(fmt.Errorf("%w: its index has rows that cannot be deleted", ErrDamaged))
+		default:
+			last = first
 		}
 	}
 }
 
 // sweepStep deletes up to limit entries below the floor, and returns how many
-// those were.
-func (l *Ledger) sweepStep(limit int) (int, error) {
-	var keys [][]byte
-	err := l.update(func(s snapshot) ([]Record, error) {
+// those were, and the first of them.
+func (l *Ledger) sweepStep(limit int) (n int, first entry.Key, err error) {
+	var keys []entry.Key
+	err = l.update(func(s snapshot) ([]Record, error) {
 		keys = keys[:0]
 		c := s.index.Cursor()
 		for k, v := c.First(); k != nil && len(keys) < limit; k, v = c.Next() {
@@ -133,19 +139,22 @@ func (l *Ledger) sweepStep(limit int) (int, error) {
 			if err := s.delete(s.log, appendCursor(nil, at.cursor)); err != nil {
 				return nil, err
 			}
-			keys = append(keys, key.Append(nil))
+			keys = append(keys, key)
 		}
 		if len(keys) == 0 {
 			return nil, errNothing
 		}
-		for _, k := range keys {
-			if err := s.delete(s.index, k); err != nil {
+		for _, key := range keys {
+			if err := s.delete(s.index, key.Append(nil)); err != nil {
 				return nil, err
 			}
 		}
 		return nil, nil
 	})
-	return len(keys), err
+	if err != nil || len(keys) == 0 {
+		return 0, entry.Key{}, err
+	}
+	return len(keys), keys[0], nil
 }
 
 // noteFirst finds the oldest cursor that is kept.

@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/bbolt"
 )
@@ -35,14 +36,10 @@ type sound struct {
 
 func (l *Ledger) newSound(tx *bbolt.Tx) *sound {
 	size := int64(l.db.Info().PageSize)
-	return &sound{checker: checker{r: l.file, meta: meta{pageSize: size, pages: uint64(tx.Size() / size)}}}
-}
-
-// keyRange is the keys from lo to below hi; no hi is no end.
-type keyRange struct{ lo, hi []byte }
-
-func (r keyRange) has(key []byte) bool {
-	return bytes.Compare(r.lo, key) <= 0 && (r.hi == nil || bytes.Compare(key, r.hi) < 0)
+	return &sound{
+		checker: checker{r: l.file, meta: meta{pageSize: size, pages: uint64(tx.Size() / size)}},
+		found:   make(map[uint64]keyRange),
+	}
 }
 
 // check checks the leaf that has the place of key, and its neighbours, which a
@@ -53,39 +50,31 @@ func (c *sound) check(b *bbolt.Bucket, key []byte) error {
 	if r, ok := c.found[root]; ok && r.has(key) || root == 0 {
 		return nil
 	}
-	r := keyRange{}
-	for id, depth := root, 0; depth < maxDepth; depth++ {
-		p, err := c.page(id)
+	n := child{id: root}
+	for range maxDepth {
+		p, err := c.page(n.id)
 		if err != nil {
 			return err
 		}
 		if p.flags == leafPage {
-			if c.found == nil {
-				c.found = make(map[uint64]keyRange)
-			}
-			c.found[root] = r
-			_, err := p.leafElements()
+			c.found[root] = n.keys
+			_, err := p.leafElements(n.keys)
 			return err
 		}
-		children, err := p.branchChildren(nil)
+		p.bytes = bytes.Clone(p.bytes) // its keys are needed while others are read
+		children, err := p.branchChildren(n.keys)
 		if err != nil {
 			return err
 		}
-		i := 0
-		for i+1 < len(children) && bytes.Compare(p.branchKey(i+1), key) <= 0 {
-			i++
+		children[0].keys.lo = n.keys.lo // what is lower than the first key goes there, too
+		at := slices.IndexFunc(children, func(n child) bool { return n.keys.has(key) })
+		if at < 0 {
+			return fmt.Errorf("%w: page %d has no place for a key", ErrDamaged, p.id)
 		}
-		r.lo = bytes.Clone(p.branchKey(i))
-		if i == 0 {
-			r.lo = nil // what is lower than the first is put before it
-		}
-		if i+1 < len(children) {
-			r.hi = bytes.Clone(p.branchKey(i + 1))
-		}
-		id = children[i]
-		if err := c.checkNeighbours(children, i); err != nil {
+		if err := c.checkNeighbours(children, at); err != nil {
 			return err
 		}
+		n = children[at]
 	}
 	return fmt.Errorf("%w: its tree is too deep", ErrDamaged)
 }
@@ -94,20 +83,20 @@ func (c *sound) check(b *bbolt.Bucket, key []byte) error {
 // bbolt makes, that is more pages than a file can have.
 const maxDepth = 48
 
-// checkNeighbours checks the leaves on both sides of child i, if they are any.
-func (c *sound) checkNeighbours(children []uint64, i int) error {
-	for _, n := range []int{i - 1, i + 1} {
-		if n < 0 || n >= len(children) {
+// checkNeighbours checks the pages on both sides of a child.
+func (c *sound) checkNeighbours(children []child, at int) error {
+	for _, i := range []int{at - 1, at + 1} {
+		if i < 0 || i >= len(children) {
 			continue
 		}
-		p, err := c.page(children[n])
+		p, err := c.page(children[i].id)
 		if err != nil {
 			return err
 		}
-		if p.flags != leafPage {
-			_, err = p.branchChildren(nil)
+		if p.flags == leafPage {
+			_, err = p.leafElements(children[i].keys)
 		} else {
-			_, err = p.leafElements()
+			_, err = p.branchChildren(children[i].keys)
 		}
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -43,7 +44,7 @@ type checker struct {
 	meta
 	r      io.ReaderAt
 	seen   []uint64 // a bit for each page that was reached
-	leaves []uint64 // pages that must be leaves, and were not looked at
+	leaves []child  // pages that must be leaves, and were not looked at
 	// ahead has what was read last, and more when step says so: the leaves are
 	// read in order.
 	ahead   []byte
@@ -79,7 +80,7 @@ func (c *checker) checkRoot() error {
 		return errForeign(fmt.Sprintf("it has a root of type %#x", p.flags))
 	}
 	p.bytes = bytes.Clone(p.bytes) // it is used while others are read
-	elements, err := p.leafElements()
+	elements, err := p.leafElements(keyRange{})
 	if err != nil {
 		return err
 	}
@@ -115,22 +116,22 @@ func (c *checker) checkBucket(e element) error {
 	if p.flags != leafPage {
 		return fmt.Errorf("%w: its page is of type %#x", ErrDamaged, p.flags)
 	}
-	_, err = p.leafElements()
+	_, err = p.leafElements(keyRange{})
 	return err
 }
 
 // checkTree checks a tree's branches, level by level. All pages of a level are
 // of the type of its first.
 func (c *checker) checkTree(root uint64) error {
-	for level := []uint64{root}; len(level) > 0; {
-		for _, id := range level {
-			if err := c.reach(id, 1); err != nil {
+	for level := []child{{id: root}}; len(level) > 0; {
+		for _, n := range level {
+			if err := c.reach(n.id, 1); err != nil {
 				return err
 			}
 		}
-		var next []uint64
-		for i, id := range level {
-			p, err := c.page(id)
+		var next []child
+		for i, n := range level {
+			p, err := c.page(n.id)
 			if err != nil {
 				return err
 			}
@@ -138,9 +139,12 @@ func (c *checker) checkTree(root uint64) error {
 				c.leaves = append(c.leaves, level...)
 				return nil
 			}
-			if next, err = p.branchChildren(next); err != nil {
+			p.bytes = bytes.Clone(p.bytes) // its keys are needed while others are read
+			children, err := p.branchChildren(n.keys)
+			if err != nil {
 				return err
 			}
+			next = append(next, children...)
 		}
 		level = next
 	}
@@ -150,24 +154,24 @@ func (c *checker) checkTree(root uint64) error {
 // checkLeaves checks the leaves in the order in which the file has them, until
 // the deadline.
 func (c *checker) checkLeaves(deadline time.Time) error {
-	slices.Sort(c.leaves)
+	slices.SortFunc(c.leaves, func(a, b child) int { return cmp.Compare(a.id, b.id) })
 	c.step = readAhead
-	for i, id := range c.leaves {
+	for i, n := range c.leaves {
 		if i%256 == 0 && time.Now().After(deadline) {
 			return nil
 		}
-		p, err := c.page(id)
+		p, err := c.page(n.id)
 		if err != nil {
 			return err
 		}
 		if p.flags != leafPage {
-			return fmt.Errorf("%w: page %d is of type %#x, not a leaf", ErrDamaged, id, p.flags)
+			return fmt.Errorf("%w: page %d is of type %#x, not a leaf", ErrDamaged, n.id, p.flags)
 		}
-		if _, err := p.leafElements(); err != nil {
+		if _, err := p.leafElements(n.keys); err != nil {
 			return err
 		}
 		if p.overflow > 0 {
-			if err := c.reach(id+1, uint64(p.overflow)); err != nil {
+			if err := c.reach(n.id+1, uint64(p.overflow)); err != nil {
 				return err
 			}
 		}

@@ -244,7 +244,7 @@ func TestRandomDamageBehindTheCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 1 + r.IntN(4) { // leaves' elements, under bbolt's mapping
-			leaf := c.leaves[r.IntN(len(c.leaves))]
+			leaf := c.leaves[r.IntN(len(c.leaves))].id
 			at := int64(leaf)*m.pageSize + pageHeader + int64(r.IntN(64))
 			if _, err := f.WriteAt([]byte{byte(r.Int())}, at); err != nil {
 				t.Fatal(err)

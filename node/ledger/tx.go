@@ -15,7 +15,6 @@ import (
 // snapshot is the ledger as one reading transaction sees it.
 type snapshot struct {
 	*totals
-	id               int // of the transaction
 	log, index, meta *bbolt.Bucket
 	suspects         *suspects
 	sound            *sound // of a writing transaction
@@ -25,7 +24,6 @@ func (l *Ledger) snapshot(tx *bbolt.Tx) (snapshot, error) {
 	t, err := loadTotals(tx)
 	return snapshot{
 		totals:   &t,
-		id:       tx.ID(),
 		log:      tx.Bucket([]byte(logBucket)),
 		index:    tx.Bucket([]byte(indexBucket)),
 		meta:     tx.Bucket([]byte(metaBucket)),
