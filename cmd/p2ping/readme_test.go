@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,17 +11,21 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"p2ping/api/client"
 )
 
 // readmeCommand is a command in a fenced block of the README, with the output
-// that is shown under it, if any.
+// that is shown under it, if any; or a whole program.
 type readmeCommand struct {
-	line   string
-	output []string
+	line     string
+	output   []string
+	language string // of the program in line, "" for a command
 }
 
-// readmeCommands reads the blocks marked sh, whose lines are commands, and
-// console, whose commands follow a $.
+// readmeCommands reads the blocks marked sh, whose lines are commands, console,
+// whose commands follow a $, and bash and python, which are programs.
 func readmeCommands(t *testing.T) []readmeCommand {
 	t.Helper()
 	text, err := os.ReadFile("../../README.md")
@@ -34,6 +40,11 @@ func readmeCommands(t *testing.T) []readmeCommand {
 		switch {
 		case strings.HasPrefix(line, "```"):
 			block = strings.TrimPrefix(line, "```")
+			if block == "bash" || block == "python" {
+				commands = append(commands, readmeCommand{language: block})
+			}
+		case block == "bash" || block == "python":
+			commands[len(commands)-1].line += line + "\n"
 		case block == "sh" && line != "":
 			commands = append(commands, readmeCommand{line: line})
 		case block == "console" && isPrompt:
@@ -60,8 +71,10 @@ type reader struct {
 // TestReadme runs every command of the README: nodes in terminals of their
 // own, all else in one, and wants each to succeed.
 func TestReadme(t *testing.T) {
-	for _, tool := range []string{"bash", "curl", "sha256sum"} {
-		if _, err := exec.LookPath(tool); err != nil {
+	for _, tool := range []string{"bash", "curl", "sha256sum", "setsid", "jq", "python3"} {
+		if _, err := exec.LookPath(tool); err != nil && os.Getenv("CI") == "true" {
+			t.Fatalf("%s is missing here, so the README goes unread", tool)
+		} else if err != nil {
 			t.Skipf("the README's reader has %s, this machine has not", tool)
 		}
 	}
@@ -70,8 +83,12 @@ func TestReadme(t *testing.T) {
 		t.Fatalf("only %d commands found in the README", len(commands))
 	}
 	r := newReader(t)
+	programs := 0
 	for _, c := range commands {
 		switch {
+		case c.language != "":
+			programs++
+			r.program(c.language, c.line)
 		case c.line == "go test ./...":
 			// which this is
 		case c.line == "go run ./cmd/p2ping demo":
@@ -82,8 +99,8 @@ func TestReadme(t *testing.T) {
 			r.command(c.line)
 		}
 	}
-	if len(r.nodes) != 3 || r.pinged == 0 {
-		t.Errorf("the README starts %d nodes and sends %d pings", len(r.nodes), r.pinged)
+	if len(r.nodes) != 3 || r.pinged == 0 || programs != 2 {
+		t.Errorf("the README starts %d nodes, sends %d pings and has %d programs", len(r.nodes), r.pinged, programs)
 	}
 }
 
@@ -142,6 +159,76 @@ func (r *reader) command(line string) {
 	}
 	if strings.Contains(line, " sync --with") && !strings.Contains(string(p.out.all), "3 of 3 agree") {
 		r.t.Errorf("%s: %s", line, p.out.all)
+	}
+}
+
+// program runs a program that prints all pings and those that come, kills it,
+// and wants it to go on where it was. Python's publishes its arguments.
+func (r *reader) program(language, text string) {
+	file := map[string]string{"bash": "cursor", "python": "cursor.txt"}[language]
+	start := func(args ...string) *process {
+		command := []string{map[string]string{"bash": "bash", "python": "python3"}[language], "-c", r.ports.Replace(text)}
+		return r.launch("setsid", append(command, args...)...)
+	}
+	var args []string
+	if language == "python" {
+		args = []string{"from Python, with its own library"}
+		r.pinged++
+	}
+	first := start(args...)
+	first.await(r.t, first.out, regexp.MustCompile("."), r.pinged)
+	for _, arg := range args {
+		first.await(r.t, first.out, regexp.MustCompile("^"+arg+"$"), 1)
+	}
+	last := r.newest()
+	r.poll(func() bool {
+		noted, err := os.ReadFile(filepath.Join(r.dir, file))
+		return err == nil && strings.TrimSpace(string(noted)) == last.Cursor
+	}, language+" notes the cursor "+last.Cursor)
+	// All of it, and no goodbyes: setsid made it a process group.
+	if err := syscall.Kill(-first.cmd.Process.Pid, syscall.SIGKILL); err != nil {
+		r.t.Fatal(err)
+	}
+	<-first.ended
+
+	missed := "nobody ran the program in " + language
+	r.command("./p2ping ping '" + missed + "'")
+	r.pinged++
+	second := start()
+	second.await(r.t, second.out, regexp.MustCompile(missed), 1)
+	if got := strings.Trim(string(second.out.all), "\"\n"); got != missed {
+		r.t.Errorf("the program in %s, run again, shows %q, want the ping it missed alone", language, got)
+	}
+	if err := syscall.Kill(-second.cmd.Process.Pid, syscall.SIGKILL); err != nil {
+		r.t.Fatal(err)
+	}
+	<-second.ended
+}
+
+// newest returns the newest ping of the first node.
+func (r *reader) newest() client.Ping {
+	status, answer, err := request(http.DefaultClient, "GET", r.ports.Replace("http://localhost:3001")+"/pings?limit=1", "")
+	if err != nil || status != http.StatusOK {
+		r.t.Fatalf("status %d, %s, %v", status, answer, err)
+	}
+	var page client.Pings
+	if err := json.Unmarshal([]byte(answer), &page); err != nil || len(page.Pings) != 1 {
+		r.t.Fatalf("%s: %v", answer, err)
+	}
+	return page.Pings[0]
+}
+
+// poll waits until something is so.
+func (r *reader) poll(so func() bool, what string) {
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			r.t.Fatalf("not after %v: %s", patience, what)
+		}
 	}
 }
 
