@@ -89,7 +89,10 @@ func newPlace(t *testing.T, addr int) *place {
 	return &place{addr: addr, key: newKey(t), dir: dir, log: &logbook{}}
 }
 
-func (p *place) id(t *testing.T) peer.ID { return idOf(t, p.key) }
+func (p *place) id(t *testing.T) peer.ID {
+	t.Helper()
+	return idOf(t, p.key)
+}
 
 // live starts the place's node, told of others. What it returns ends it.
 func (p *place) live(t *testing.T, s *simulated, others ...*place) (*Node, func()) {

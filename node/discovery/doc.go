@@ -41,6 +41,19 @@
 //
 // What is told of addresses: see tellable.
 //
+// # Figures
+//
+// From nodetest, where all know one hub at first: 10, 60 and 300 nodes have
+// enough peers after 1.4 s, 300 of them 14 on average and 29 at most but for the
+// hub. A node at rest, with gossip, catch-up and QUIC's own packets:
+//
+//	nodes   peers   sent a minute   of that, discovery   heap, all of the node
+//	   10     8.8    9,140 bytes             18 bytes    0.98 MiB
+//	  100    13.6   13,358 bytes             11 bytes    1.15 MiB
+//	  300    14.1   13,737 bytes              8 bytes    1.17 MiB
+//
+// go test ./node/nodetest -run TestTrafficAtRest -rest 300 -v measures it again.
+//
 // # Why not a DHT
 //
 // go-libp2p-kad-dht v0.41.0 was weighed against this, on go-libp2p v0.51.0, in a

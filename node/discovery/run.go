@@ -128,7 +128,7 @@ func (r *runner) attend(now time.Time) {
 	}
 	r.events = nil
 	for id := range r.found {
-		if !r.connected(id) {
+		if c := r.book.contacts[id]; (c == nil || !c.busy) && !r.connected(id) {
 			delete(r.found, id)
 		}
 	}
@@ -197,6 +197,7 @@ func (r *runner) dialOne(ctx context.Context, now time.Time, want func(*contact)
 	c.busy = true
 	r.dials++
 	info, source := peer.AddrInfo{ID: c.id, Addrs: c.addrs}, c.source
+	r.found[c.id] = source // it may be on the topic before the dial returns
 	go func() {
 		err := r.cfg.Dial(ctx, info)
 		r.results <- func(now time.Time) { r.dialled(ctx, info.ID, source, err, now) }
@@ -212,6 +213,9 @@ func (r *runner) dialled(ctx context.Context, id peer.ID, source Source, err err
 	if c := r.book.contacts[id]; c != nil {
 		c.busy = false
 	}
+	if !dialledByUs(r.cfg.Host.Network().ConnsToPeer(id)) {
+		delete(r.found, id)
+	}
 	if ctx.Err() != nil {
 		return
 	}
@@ -226,8 +230,7 @@ func (r *runner) dialled(ctx context.Context, id peer.ID, source Source, err err
 			return
 		}
 		r.young[id] = now
-		if dialledByUs(r.cfg.Host.Network().ConnsToPeer(id)) {
-			r.found[id] = source
+		if _, ok := r.found[id]; ok {
 			r.cfg.Host.ConnManager().TagPeer(id, chosenTag, chosenValue)
 		}
 		r.cfg.Logger.Debug("connected to a peer that was found", "peer", id, "found", source.String())
