@@ -61,7 +61,7 @@ type runner struct {
 	queue   []*task             // from the first that is not handed over, in order of arrival
 	waiting map[peer.ID][]*task // of authors that have a task under way, behind it
 	running int
-	done    chan *task
+	done    chan outcome
 	slots   chan struct{} // holds one for each attempt under way
 }
 
@@ -69,7 +69,13 @@ type runner struct {
 type task struct {
 	record ledger.Record
 	index  int
-	over   bool
+	over   bool // it is handed over, or refused
+}
+
+// outcome is what became of a task when its goroutine ends.
+type outcome struct {
+	task *task
+	over bool
 }
 
 // run works until ctx ends.
@@ -79,7 +85,7 @@ func (r *runner) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r.waiting = make(map[peer.ID][]*task)
-	r.done, r.slots = make(chan *task), make(chan struct{}, attempts)
+	r.done, r.slots = make(chan outcome), make(chan struct{}, attempts)
 	for {
 		changed := r.ledger.Changed() // before reading, so that nothing slips between
 		if err := r.fill(func(t *task) { r.begin(ctx, hard, t) }); err != nil {
@@ -90,8 +96,8 @@ func (r *runner) run(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
-		case t := <-r.done:
-			r.finish(ctx, hard, t)
+		case o := <-r.done:
+			r.finish(ctx, hard, o)
 		case <-ctx.Done():
 			defer time.AfterFunc(grace, stop).Stop()
 			r.drain()
@@ -164,15 +170,14 @@ func (r *runner) begin(ctx, hard context.Context, t *task) {
 func (r *runner) work(ctx, hard context.Context, t *task) {
 	r.running++
 	go func() {
-		t.over = r.insist(ctx, hard, t)
-		r.done <- t
+		r.done <- outcome{t, r.insist(ctx, hard, t)}
 	}()
 }
 
 // finish notes that a task has ended, and begins the next of its author.
-func (r *runner) finish(ctx, hard context.Context, t *task) {
-	r.note()
-	author := t.record.Entry.Author
+func (r *runner) finish(ctx, hard context.Context, o outcome) {
+	r.note(o)
+	author := o.task.record.Entry.Author
 	behind := r.waiting[author]
 	if len(behind) == 0 {
 		delete(r.waiting, author)
@@ -182,9 +187,10 @@ func (r *runner) finish(ctx, hard context.Context, t *task) {
 	r.work(ctx, hard, behind[0])
 }
 
-// note takes a task for ended, and tells how far all is handed over now.
-func (r *runner) note() {
+// note takes down how a task ended, and tells how far all is handed over now.
+func (r *runner) note(o outcome) {
 	r.running--
+	o.task.over = o.over
 	var to place
 	for len(r.queue) > 0 && r.queue[0].over {
 		to = r.queue[0].behind()
@@ -198,8 +204,7 @@ func (r *runner) note() {
 // drain waits for the tasks that are under way.
 func (r *runner) drain() {
 	for r.running > 0 {
-		<-r.done
-		r.note()
+		r.note(<-r.done)
 	}
 }
 

@@ -219,6 +219,7 @@ func startConsumer(t *testing.T, out io.Writer, way, base, path string) *exec.Cm
 // publishMany publishes n pings, never far ahead of who consumes them and the
 // last when told to, and returns their ids.
 func publishMany(t *testing.T, c *client.Client, n int, consumed *progress, last <-chan struct{}) []string {
+	t.Helper()
 	texts := func(yield func(client.NewPing) bool) {
 		for i := range n {
 			if i%10 == 0 && consumed.await(i-lead) != nil {
