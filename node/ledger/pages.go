@@ -135,20 +135,21 @@ type element struct {
 	at         int // where value begins in the page
 }
 
-// leafElements returns a leaf's pairs, whose keys must rise, within bounds.
-func (p rawPage) leafElements(within keyRange) ([]element, error) {
-	elements := make([]element, 0, min(int(p.count), len(p.bytes)/elementSize))
+// checkLeaf checks that a leaf's pairs are within it, and that their keys rise,
+// within bounds.
+func (p rawPage) checkLeaf(within keyRange) error {
+	var last []byte
 	for i := range int(p.count) {
 		e, err := p.leafElement(i)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if !within.has(e.key) || i > 0 && bytes.Compare(elements[i-1].key, e.key) >= 0 {
-			return nil, fmt.Errorf("%w: page %d is out of order", ErrDamaged, p.id)
+		if !within.has(e.key) || i > 0 && bytes.Compare(last, e.key) >= 0 {
+			return fmt.Errorf("%w: page %d is out of order", ErrDamaged, p.id)
 		}
-		elements = append(elements, e)
+		last = e.key
 	}
-	return elements, nil
+	return nil
 }
 
 // leafElement returns the pair at an index.

@@ -58,8 +58,7 @@ func (c *sound) check(b *bbolt.Bucket, key []byte) error {
 		}
 		if p.flags == leafPage {
 			c.found[root] = n.keys
-			_, err := p.leafElements(n.keys)
-			return err
+			return p.checkLeaf(n.keys)
 		}
 		p.bytes = bytes.Clone(p.bytes) // its keys are needed while others are read
 		children, err := p.branchChildren(n.keys)
@@ -94,7 +93,7 @@ func (c *sound) checkNeighbours(children []child, at int) error {
 			return err
 		}
 		if p.flags == leafPage {
-			_, err = p.leafElements(children[i].keys)
+			err = p.checkLeaf(children[i].keys)
 		} else {
 			_, err = p.branchChildren(children[i].keys)
 		}

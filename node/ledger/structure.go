@@ -80,15 +80,15 @@ func (c *checker) checkRoot() error {
 		return errForeign(fmt.Sprintf("it has a root of type %#x", p.flags))
 	}
 	p.bytes = bytes.Clone(p.bytes) // it is used while others are read
-	elements, err := p.leafElements(keyRange{})
-	if err != nil {
-		return err
-	}
 	names := []string{indexBucket, logBucket, metaBucket}
-	if len(elements) != 0 && len(elements) != len(names) {
-		return errForeign(fmt.Sprintf("it has %d buckets", len(elements)))
+	if p.count != 0 && int(p.count) != len(names) {
+		return errForeign(fmt.Sprintf("it has %d buckets", p.count))
 	}
-	for i, e := range elements {
+	for i := range int(p.count) {
+		e, err := p.leafElement(i)
+		if err != nil {
+			return err
+		}
 		if string(e.key) != names[i] || !e.bucket || len(e.value) < bucketHeader {
 			return errForeign(fmt.Sprintf("it has %.20q", e.key))
 		}
@@ -116,8 +116,7 @@ func (c *checker) checkBucket(e element) error {
 	if p.flags != leafPage {
 		return fmt.Errorf("%w: its page is of type %#x", ErrDamaged, p.flags)
 	}
-	_, err = p.leafElements(keyRange{})
-	return err
+	return p.checkLeaf(keyRange{})
 }
 
 // checkTree checks a tree's branches, level by level. All pages of a level are
@@ -167,7 +166,7 @@ func (c *checker) checkLeaves(deadline time.Time) error {
 		if p.flags != leafPage {
 			return fmt.Errorf("%w: page %d is of type %#x, not a leaf", ErrDamaged, n.id, p.flags)
 		}
-		if _, err := p.leafElements(n.keys); err != nil {
+		if err := p.checkLeaf(n.keys); err != nil {
 			return err
 		}
 		if p.overflow > 0 {
