@@ -94,10 +94,11 @@ test("draws the network, and says the same in a table", async () => {
   const page = await visit(nodes[1]);
   await page.locator(".drawing .node.peer").nth(1).waitFor();
   assert.equal(await page.locator(".drawing .node.self .name").textContent(), nodes[1].id.slice(-8));
-  assert.equal(await page.locator(".drawing line.edge").count(), 2);
+  // The two others have found each other, and tell of it.
+  await page.locator(".drawing line.edge").nth(2).waitFor({ timeout: 30_000 });
   const inTable = await page.locator("#peers tbody th").allTextContents();
   assert.deepEqual(inTable.sort(), [nodes[0], nodes[2]].map((n) => n.id.slice(-8)).sort());
-  assert.match(await page.locator("#drawing-note").textContent(), /not drawn/);
+  await until("it says what is drawn", async () => /3 nodes and 3 links/.test(await page.locator("#drawing-note").textContent()));
   await page.locator("#agreement tbody tr").first().waitFor({ timeout: 20_000 });
   assert.match(await page.locator("#digest").textContent(), /^[0-9a-f]{64}$/);
 });

@@ -227,6 +227,17 @@ test("the layout", async (t) => {
     assert.deepEqual([layout.get("n1").x, layout.get("n1").y], [x, y]);
     assert.equal(layout.get("n2"), undefined);
   });
+  await t.test("nodes in a line make room when a link closes the triangle", () => {
+    const layout = new Layout();
+    layout.set(ids(3), star(3));
+    layout.get("n1").x = -130;
+    layout.get("n2").x = 130;
+    layout.get("n1").y = layout.get("n2").y = 0;
+    layout.set(ids(3), [...star(3), { from: "n1", to: "n2" }]);
+    while (layout.step());
+    const [a, b] = [layout.get("n1"), layout.get("n2")];
+    assert.ok(Math.abs(a.x * b.y - a.y * b.x) > 3000, "the three are in a line still");
+  });
   await t.test("edges to nowhere and to oneself are left out, and so are too many nodes", () => {
     const layout = new Layout();
     layout.set(ids(most + 50), [{ from: "n0", to: "none" }, { from: "n0", to: "n0" }]);

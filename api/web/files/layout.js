@@ -30,10 +30,13 @@ export class Layout {
       this.#byID.set(id, node);
       return node;
     });
-    changed ||= this.nodes.length !== before.size || edges.length !== this.#edges.length;
-    this.#edges = edges
+    const drawn = edges
       .map(({ from, to }) => ({ a: this.#byID.get(from), b: this.#byID.get(to) }))
       .filter(({ a, b }) => a && b && a !== b);
+    changed ||= this.nodes.length !== before.size || drawn.length !== this.#edges.length;
+    // Nodes that came to rest in a line would stay in it, whatever pulls along it.
+    if (drawn.length > this.#edges.length) for (const [i, n] of this.nodes.entries()) nudge(n, i);
+    this.#edges = drawn;
     if (changed) this.heat = 1;
   }
 
@@ -84,6 +87,11 @@ function attract(a, b, heat) {
   const f = ((d - length) / d) * 0.08 * heat;
   a.vx += dx * f; a.vy += dy * f;
   b.vx -= dx * f; b.vy -= dy * f;
+}
+
+function nudge(n, i) {
+  n.x += 12 * Math.cos(i * 2.399963);
+  n.y += 12 * Math.sin(i * 2.399963);
 }
 
 // start puts a new node near a neighbour that has a place: those of the centre
