@@ -125,6 +125,22 @@ func (k *taken) add(text string) {
 	k.texts = append(k.texts, text)
 }
 
+// reset forgets what was handed over, and returns it.
+func (k *taken) reset() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	texts := k.texts
+	k.texts = nil
+	return texts
+}
+
+// sort is for several authors, whose pings come in any order.
+func (k *taken) sort() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	slices.Sort(k.texts)
+}
+
 func (k *taken) is(t *testing.T, want ...string) {
 	t.Helper()
 	k.mu.Lock()
@@ -156,9 +172,9 @@ func TestOrder(t *testing.T) {
 		b.add(2, "c1")
 		b.add(1, "b2")
 		synctest.Wait()
-		slices.Sort(got.texts)
+		got.sort()
 		got.is(t, "a1", "c1") // the others wait for their authors' first
-		got.texts = nil
+		got.reset()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		got.is(t, "a2", "a3", "a4")
@@ -196,19 +212,19 @@ func TestResume(t *testing.T) {
 		b.add(1, "of another")
 		synctest.Wait()
 		stop()
-		slices.Sort(got.texts)
+		got.sort()
 		got.is(t, "of another", "one", "two")
 
 		// From the first that was not handed over: what came behind comes again.
 		b.add(0, "refused")
-		got.texts = nil
+		got.reset()
 		stop = b.start(take, "new", "hook", "hook")
 		synctest.Wait()
-		slices.Sort(got.texts)
+		got.sort()
 		got.is(t, "blocked", "of another", "three")
 		b.add(0, "for both")
 		synctest.Wait()
-		slices.Sort(got.texts)
+		got.sort()
 		got.is(t, "blocked", "for both", "for both", "of another", "three")
 		stop()
 		if !refused || !strings.Contains(b.log.String(), "refused a ping") {
@@ -219,7 +235,7 @@ func TestResume(t *testing.T) {
 		stop = b.start(take, "new")
 		stop()
 		b.add(0, "while it was away")
-		got.texts = nil
+		got.reset()
 		stop = b.start(take, "hook")
 		synctest.Wait()
 		got.is(t)
@@ -246,25 +262,24 @@ func TestGap(t *testing.T) {
 		if strings.Contains(b.log.String(), "a gap") {
 			t.Errorf("a gap before there is one:\n%s", b.log.String())
 		}
-		got.texts = nil
+		got.reset()
 		stop = b.start(take, "hook")
 		synctest.Wait()
 		stop()
-		if n := len(got.texts); n == 0 || n >= 40 || got.texts[n-1] != "39" || !strings.Contains(b.log.String(), "a gap") {
-			t.Errorf("handed over: %q; the log says\n%s", got.texts, b.log.String())
+		kept := got.reset()
+		if n := len(kept); n == 0 || n >= 40 || kept[n-1] != "39" || !strings.Contains(b.log.String(), "a gap") {
+			t.Errorf("handed over: %q; the log says\n%s", kept, b.log.String())
 		}
 		// A ledger that was begun anew: from its beginning.
 		places := map[string]place{keyOf("exec", "hook"): {arrival: 1000}}
 		if err := (&book{dir: b.dir, places: places}).write(); err != nil {
 			t.Fatal(err)
 		}
-		again := len(got.texts)
-		got.texts = nil
 		stop = b.start(take, "hook")
 		synctest.Wait()
 		stop()
-		if len(got.texts) != again || !strings.Contains(b.log.String(), "another one") {
-			t.Errorf("handed over: %q; the log says\n%s", got.texts, b.log.String())
+		if again := got.reset(); !slices.Equal(again, kept) || !strings.Contains(b.log.String(), "another one") {
+			t.Errorf("handed over: %q, not %q again; the log says\n%s", again, kept, b.log.String())
 		}
 	})
 }
@@ -293,8 +308,8 @@ func TestWindow(t *testing.T) {
 			b.add(1, fmt.Sprint(i))
 		}
 		synctest.Wait()
-		if len(stuck.texts) != window-1 || len(free.texts) != n {
-			t.Errorf("the stuck hook handed over %d of %d pings, the free one %d", len(stuck.texts), n, len(free.texts))
+		if some, all := stuck.reset(), free.reset(); len(some) != window-1 || len(all) != n {
+			t.Errorf("the stuck hook handed over %d of %d pings, the free one %d", len(some), n, len(all))
 		}
 		stopStuck()
 		stopFree()
