@@ -260,18 +260,22 @@ func meshed(peers []node.PeerInfo, degree int) bool {
 
 // shower returns what shows the pings of node i: labelled by the node that
 // shows it, and with the author's number for a name.
-func (d *demo) shower(p *program, members []*member) func(i int) func(shownPing) error {
+func (d *demo) shower(p *program, members []*member) func(i int) func([]shownPing) error {
 	names := make(map[string]string, len(members))
 	for i, m := range members {
 		names[m.host.ID().String()] = demoName(i)
 	}
 	out := &lockedWriter{w: p.stdout}
 	colours := paletteFor(p.stdout, p.env)
-	return func(i int) func(shownPing) error {
-		return func(ping shownPing) error {
-			ping.name = names[ping.author]
-			_, err := fmt.Fprintf(out, "%s | %s\n", colours.cyan(demoName(i)), ping.line(colours, time.Local))
-			return err
+	return func(i int) func([]shownPing) error {
+		return func(pings []shownPing) error {
+			for _, ping := range pings {
+				ping.name = names[ping.author]
+				if _, err := fmt.Fprintf(out, "%s | %s\n", colours.cyan(demoName(i)), ping.line(colours, time.Local)); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
 	}
 }

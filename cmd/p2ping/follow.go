@@ -4,16 +4,19 @@ import (
 	"context"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"p2ping/node/ledger"
 )
 
 // followPage is how many records are read from the ledger at a time.
-const followPage = 256
+const followPage = 64
 
-// follow calls show for every ping that l gets after cursor, in the order of
+// follow calls show with the pings that l gets after cursor, in the order of
 // arrival, until ctx ends; then it shows what there is still and returns. It
 // pulls, so a slow terminal costs nobody but itself.
-func follow(ctx context.Context, l *ledger.Ledger, cursor uint64, show func(shownPing) error) error {
+func follow(ctx context.Context, l *ledger.Ledger, cursor uint64, show func([]shownPing) error) error {
+	var authors authorNames
 	for {
 		changed := l.Changed() // before reading, so that nothing slips between
 		last := ctx.Err() != nil
@@ -25,11 +28,9 @@ func follow(ctx context.Context, l *ledger.Ledger, cursor uint64, show func(show
 			if len(records) == 0 {
 				break
 			}
-			for _, r := range records {
-				cursor = r.Cursor
-				if err := showRecord(r, show); err != nil {
-					return err
-				}
+			cursor = records[len(records)-1].Cursor
+			if err := show(authors.pingsOf(records)); err != nil {
+				return err
 			}
 		}
 		if last {
@@ -42,16 +43,26 @@ func follow(ctx context.Context, l *ledger.Ledger, cursor uint64, show func(show
 	}
 }
 
-// showRecord calls show for each ping of a record.
-func showRecord(r ledger.Record, show func(shownPing) error) error {
-	for _, ping := range r.Entry.Pings {
-		err := show(shownPing{
-			text: ping.Text, author: r.Entry.Author.String(), via: r.Via.String(),
-			sent: time.UnixMicro(ping.SentAt), received: r.ReceivedAt,
-		})
-		if err != nil {
-			return err
+// authorNames remembers the last author in base58, which takes longer to make
+// than all the rest of a line.
+type authorNames struct {
+	id   peer.ID
+	text string
+}
+
+// pingsOf returns the pings of records as they are shown.
+func (a *authorNames) pingsOf(records []ledger.Record) []shownPing {
+	var pings []shownPing
+	for _, r := range records {
+		if r.Entry.Author != a.id {
+			a.id, a.text = r.Entry.Author, r.Entry.Author.String()
+		}
+		for _, ping := range r.Entry.Pings {
+			pings = append(pings, shownPing{
+				text: ping.Text, author: a.text, via: r.Via.String(),
+				sent: time.UnixMicro(ping.SentAt), received: r.ReceivedAt,
+			})
 		}
 	}
-	return nil
+	return pings
 }

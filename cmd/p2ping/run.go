@@ -52,8 +52,13 @@ func (p *program) runNode(ctx context.Context, s settings) error {
 		return explainStart(s, err)
 	}
 	colours := paletteFor(p.stdout, p.env)
-	show := func(ping shownPing) error {
-		_, err := fmt.Fprintln(p.stdout, ping.line(colours, time.Local))
+	var lines []byte // of one call, written at once
+	show := func(pings []shownPing) error {
+		lines = lines[:0]
+		for _, ping := range pings {
+			lines = append(append(lines, ping.line(colours, time.Local)...), '\n')
+		}
+		_, err := p.stdout.Write(lines)
 		return err
 	}
 	return m.run(ctx, show, func() { banner(talk, m) })
@@ -76,7 +81,7 @@ func banner(w io.Writer, m *member) {
 
 // run runs the member until ctx ends or a part of it fails, shows every ping
 // that comes, and closes it. started is called when pings are taken.
-func (m *member) run(parent context.Context, show func(shownPing) error, started func()) error {
+func (m *member) run(parent context.Context, show func([]shownPing) error, started func()) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(ctx))
