@@ -10,7 +10,7 @@ var (
 	seedFlag  = flag.Uint64("seed", 0, "replay one schedule: the one with this `seed`")
 	seedsFlag = flag.Int("seeds", fewSeeds(), "play `N` schedules")
 	firstFlag = flag.Uint64("first", 1, "the first schedule's `seed`")
-	manyFlag  = flag.Int("many", 60, "have `N` nodes in a network of many")
+	manyFlag  = flag.Int("many", 40, "have `N` nodes in a network of many")
 	restFlag  = flag.Int("rest", 0, "measure what `N` nodes send while nothing happens")
 	logFlag   = flag.Bool("nodelog", false, "print every node's log, with virtual times")
 )
