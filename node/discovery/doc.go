@@ -58,7 +58,10 @@
 //
 // go-libp2p-kad-dht v0.41.0 was weighed against this, on go-libp2p v0.51.0, in a
 // program of a host and GossipSub: it adds 22 modules (83 to 105) and 4.3 MB
-// (35.2 to 39.5 MB). It answers a harder question, who of millions holds a key,
+// (35.2 to 39.5 MB). With its address filters off, on loopback, each of 10 nodes
+// sent 29 kB in its first minute and each of 50 nodes 291 kB, and the 50 ended up
+// with 47 peers each; after that, 0 to 2.4 kB a minute until its next refresh.
+// It answers a harder question, who of millions holds a key,
 // from peers that need not be members. All that is asked here is for members of
 // one topic, and every peer on the topic knows some. A DHT drops private
 // addresses unless it is told it is on a LAN, so that loopback, LAN and internet
