@@ -112,8 +112,16 @@ func TestNewHostListensOnOne(t *testing.T) {
 	}
 }
 
-func TestNewHostDefaultListen(t *testing.T) {
-	h := startHost(t, HostConfig{Listen: DefaultListen(0)})
+func TestDefaultListen(t *testing.T) {
+	want := "[/ip4/0.0.0.0/tcp/6001 /ip4/0.0.0.0/tcp/6001/ws /ip4/0.0.0.0/udp/6001/quic-v1" +
+		" /ip6/::/tcp/6001 /ip6/::/tcp/6001/ws /ip6/::/udp/6001/quic-v1]"
+	if got := fmt.Sprint(DefaultListen(6001)); got != want {
+		t.Errorf("DefaultListen(6001) = %s, want %s", got, want)
+	}
+}
+
+func TestOwnAddressesCanBePasted(t *testing.T) {
+	h := startHost(t, HostConfig{Listen: ListenAt(ma.StringCast("/ip4/127.0.0.1"), 0)})
 	own := OwnAddresses(h)
 	if len(own) == 0 || !strings.HasPrefix(own[0], "/ip4/127.0.0.1/tcp/") {
 		t.Fatalf("OwnAddresses = %v: loopback TCP is not first", own)

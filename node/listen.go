@@ -13,18 +13,21 @@ import (
 )
 
 // DefaultListen returns the addresses that a node listens on unless told
-// otherwise: TCP, WebSocket on the same TCP port, and QUIC on the UDP port of
-// the same number, on all IPv4 and IPv6 interfaces. Port 0 lets the system
-// choose one, which all of them share if it can be had.
+// otherwise: those of [ListenAt] on all IPv4 and IPv6 interfaces.
 func DefaultListen(port int) []ma.Multiaddr {
+	return append(ListenAt(ma.StringCast("/ip4/0.0.0.0"), port), ListenAt(ma.StringCast("/ip6/::"), port)...)
+}
+
+// ListenAt returns the addresses of every transport on one port of an IP
+// address: TCP, WebSocket on the same TCP port, and QUIC on the UDP port of the
+// same number. Port 0 lets the system choose one, which all of them share if
+// it can be had.
+func ListenAt(ip ma.Multiaddr, port int) []ma.Multiaddr {
 	p := strconv.Itoa(port)
 	return []ma.Multiaddr{
-		ma.StringCast("/ip4/0.0.0.0/tcp/" + p),
-		ma.StringCast("/ip4/0.0.0.0/tcp/" + p + "/ws"),
-		ma.StringCast("/ip4/0.0.0.0/udp/" + p + "/quic-v1"),
-		ma.StringCast("/ip6/::/tcp/" + p),
-		ma.StringCast("/ip6/::/tcp/" + p + "/ws"),
-		ma.StringCast("/ip6/::/udp/" + p + "/quic-v1"),
+		ip.Encapsulate(ma.StringCast("/tcp/" + p)),
+		ip.Encapsulate(ma.StringCast("/tcp/" + p + "/ws")),
+		ip.Encapsulate(ma.StringCast("/udp/" + p + "/quic-v1")),
 	}
 }
 

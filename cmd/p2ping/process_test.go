@@ -80,6 +80,9 @@ func (p *process) await(t fataler, l *lines, re *regexp.Regexp, n int) [][]strin
 	}
 }
 
+// onLoopback is in the environment of every node that a test starts.
+const onLoopback = "P2PING_LISTEN=/ip4/127.0.0.1"
+
 // launch starts a command in a directory, with nothing in its environment but env.
 func launch(dir string, env []string, command string, args ...string) (*process, error) {
 	path, err := exec.LookPath(command)
@@ -89,6 +92,9 @@ func launch(dir string, env []string, command string, args ...string) (*process,
 	p := &process{cmd: exec.Command(path, args...), out: newLines(), err: newLines(), ended: make(chan struct{})}
 	p.cmd.Args[0] = command
 	p.cmd.Dir, p.cmd.Env = dir, env
+	if command != "ip" { // which runs in a network of the test's own
+		p.cmd.Env = append([]string{onLoopback}, env...) // what env says goes before it
+	}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.err
 	if err := p.cmd.Start(); err != nil {
 		return nil, err

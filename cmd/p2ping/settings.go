@@ -85,7 +85,7 @@ func networkSettings() []setting {
 		},
 		{
 			name: "listen", kind: list,
-			usage:   "listen on `MULTIADDR` instead of every transport on the P2P port; repeatable",
+			usage:   "listen on `MULTIADDR` instead of every interface, an IP alone for every transport on the P2P port there; repeatable",
 			set:     func(s *settings, values []string) error { return setAddrs(&s.Listen, values) },
 			derived: func(s settings) []string { return []string{fmt.Sprintf("tcp, ws, quic-v1 on port %d", s.p2pPort())} },
 		},
@@ -289,6 +289,7 @@ func (s *settings) finish(env environ) error {
 			return usage("choose a smaller shift", "--shift %d: port %d is not between 0 and %d", s.Shift, port, maxPort)
 		}
 	}
+	s.Listen = expandListen(s.Listen, s.p2pPort())
 	if s.HTTP == "" {
 		s.HTTP = "127.0.0.1:" + strconv.Itoa(s.httpPort())
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/multiformats/go-multiaddr"
 
+	"p2ping/node"
+
 	"p2ping/api/hook"
 )
 
@@ -112,6 +114,20 @@ func setAddrs(dst *[]multiaddr.Multiaddr, values []string) error {
 	}
 	*dst = addrs
 	return nil
+}
+
+// expandListen gives addresses that are an IP alone every transport on port.
+func expandListen(addrs []multiaddr.Multiaddr, port int) []multiaddr.Multiaddr {
+	var all []multiaddr.Multiaddr
+	for _, a := range addrs {
+		first := a[0].Protocol().Code
+		if len(a) == 1 && (first == multiaddr.P_IP4 || first == multiaddr.P_IP6) {
+			all = append(all, node.ListenAt(a, port)...)
+			continue
+		}
+		all = append(all, a)
+	}
+	return all
 }
 
 func checkHostPort(v string) error {
