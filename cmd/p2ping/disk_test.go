@@ -1,5 +1,3 @@
-//go:build linux
-
 package main
 
 import (
@@ -28,10 +26,11 @@ func cmdSmallDisk(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.Mkdir(dir, 0o700))
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=48m,mode=0700"); err != nil {
+	unmount, err := mountSmallDisk(dir)
+	if err != nil {
 		ts.Fatalf("mounting a tmpfs: %v", err)
 	}
-	ts.Defer(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }) // the nodes on it may still be ending
+	ts.Defer(unmount)
 }
 
 // cmdFill takes all the room that is left on a disk.
