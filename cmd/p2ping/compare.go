@@ -106,10 +106,10 @@ func findMissing(ctx context.Context, c comparison) error {
 func (p *program) showComparison(c comparison) {
 	switch {
 	case c.Digest != "":
-		fmt.Fprintf(p.stdout, "%d of %d agree: %d entries, digest %s\n", len(c.Nodes), len(c.Nodes), c.Nodes[0].Entries, c.Digest)
+		fmt.Fprintf(p.stdout, "%d of %d agree: %s, digest %s\n", len(c.Nodes), len(c.Nodes), entries(c.Nodes[0].Entries), c.Digest)
 		return
 	case c.Agree:
-		fmt.Fprintf(p.stdout, "%d of %d agree: %d entries since %s\n", len(c.Nodes), len(c.Nodes), c.Nodes[0].Entries, c.Since.Local().Format(timeLayout))
+		fmt.Fprintf(p.stdout, "%d of %d agree: %s since %s\n", len(c.Nodes), len(c.Nodes), entries(c.Nodes[0].Entries), c.Since.Local().Format(timeLayout))
 		return
 	}
 	agree := 0
@@ -121,9 +121,17 @@ func (p *program) showComparison(c comparison) {
 	fmt.Fprintf(p.stdout, "%d of %d have all entries\n", agree, len(c.Nodes))
 	for _, n := range c.Nodes {
 		if n.Missing == 0 {
-			fmt.Fprintf(p.stdout, "%s has all %d entries\n", n.API, n.Entries)
+			fmt.Fprintf(p.stdout, "%s has all %s\n", n.API, entries(n.Entries))
 			continue
 		}
-		fmt.Fprintf(p.stdout, "%s has %d entries and lacks %d, since %s\n", n.API, n.Entries, n.Missing, n.MissingSince.Local().Format(timeLayout))
+		fmt.Fprintf(p.stdout, "%s has %s and lacks %d, since %s\n", n.API, entries(n.Entries), n.Missing, n.MissingSince.Local().Format(timeLayout))
 	}
+}
+
+// entries counts entries in words.
+func entries(n int) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", n)
 }
