@@ -82,16 +82,27 @@ func (b *batcher) submit(ctx context.Context, pings []entry.Ping) ([]Published, 
 	}
 	select {
 	case <-s.done:
+		return s.published, s.err
 	case <-ctx.Done():
-		if !b.withdraw(s) {
-			return nil, fmt.Errorf("publishing: %w: the ping may have been published all the same", context.Cause(ctx))
-		}
-		if len(s.published) == 0 {
-			return nil, fmt.Errorf("waiting to publish: %w: nothing was published", context.Cause(ctx))
-		}
-		return s.published, fmt.Errorf("waiting to publish: %w: the rest was not published", context.Cause(ctx))
+		return b.abandon(s, context.Cause(ctx))
 	}
-	return s.published, s.err
+}
+
+// abandon ends the wait for s, and says what became of it.
+func (b *batcher) abandon(s *submission, cause error) ([]Published, error) {
+	withdrawn := b.withdraw(s)
+	select {
+	case <-s.done: // it was over in the same instant: that is the answer
+		return s.published, s.err
+	default:
+	}
+	switch {
+	case !withdrawn:
+		return nil, fmt.Errorf("publishing: %w: the ping may have been published all the same", cause)
+	case len(s.published) == 0:
+		return nil, fmt.Errorf("waiting to publish: %w: nothing was published", cause)
+	}
+	return s.published, fmt.Errorf("waiting to publish: %w: the rest was not published", cause)
 }
 
 func (b *batcher) add(s *submission, pings []entry.Ping) error {

@@ -132,6 +132,18 @@ func TestBatcherTakesBackWhatNobodyWaitsFor(t *testing.T) {
 	}
 }
 
+func TestBatcherAnswersWhatWasDoneAsItsCallerLeft(t *testing.T) {
+	b := newBatcher(func(_ context.Context, pings []entry.Ping) ([]Published, error) { return publishedFrom(pings), nil })
+	s := &submission{pending: 1, done: make(chan struct{})}
+	if err := b.add(s, texts("x")); err != nil {
+		t.Fatal(err)
+	}
+	b.flush(t.Context(), b.take())
+	if got, err := b.abandon(s, context.Canceled); err != nil || len(got) != 1 {
+		t.Errorf("abandon after the end = %v, %v: want the ping that was published", got, err)
+	}
+}
+
 func TestBatcherAnswersAllWhenItStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
