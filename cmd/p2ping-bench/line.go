@@ -27,6 +27,9 @@ const (
 	repairPatience = 15 * time.Second
 )
 
+// placeOf is what series and files call node i of a line.
+func placeOf(i int) string { return [lineLength]string{"near", "middle", "far"}[i] }
+
 // kind is what the nodes of a line are.
 type kind string
 
@@ -197,6 +200,35 @@ func (l *line) count(ctx context.Context) (int, error) {
 	var n int
 	err := getJSON(ctx, l.far(), "/count", &n)
 	return n, err
+}
+
+// cpu returns the CPU time that each process used since it began.
+func (l *line) cpu() ([]time.Duration, error) {
+	used := make([]time.Duration, len(l.procs))
+	for i, p := range l.procs {
+		var err error
+		if used[i], err = p.cpu(); err != nil {
+			return nil, err
+		}
+	}
+	return used, nil
+}
+
+// cpu adds what a load cost the processes of a line: all of them in seconds for
+// 100,000 pings, and each in microseconds a ping.
+func (s sample) cpu(series string, l *line, before []time.Duration, pings int) error {
+	after, err := l.cpu()
+	if err != nil {
+		return err
+	}
+	total := 0.0
+	for i := range after {
+		each := float64((after[i] - before[i]).Microseconds()) / float64(max(pings, 1))
+		s[series+" cpu "+placeOf(i)] = each
+		total += each / 10
+	}
+	s[series+" cpu"] = total
+	return nil
 }
 
 // patience is how long the rest of the pings may take before it counts as lost.

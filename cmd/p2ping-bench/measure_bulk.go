@@ -41,15 +41,22 @@ func (b *bench) bulkFlood(ctx context.Context, k kind, s sample) error {
 		return err
 	}
 	defer l.stop()
+	before, err := l.cpu()
+	if err != nil {
+		return err
+	}
 	start := time.Now()
 	f, err := l.flood(ctx, b.lasting, b.limit*relayHeadroom(k), pingSize, b.publish)
 	if err != nil {
 		return err
 	}
 	arrived, took, err := l.await(ctx, f.Sent, start)
+	if err != nil {
+		return err
+	}
 	s["bulk/"+string(k)] = perSecond(arrived, took)
 	s["bulk/"+string(k)+" lost"] = share(f.Sent-arrived, f.Sent)
-	return err
+	return s.cpu("bulk/"+string(k), l, before, arrived)
 }
 
 // relayHeadroom lets (d), which is that much faster, run for as long as others.
@@ -66,6 +73,10 @@ func (b *bench) bulkP2ping(ctx context.Context, s sample) error {
 		return err
 	}
 	defer l.stop()
+	before, err := l.cpu()
+	if err != nil {
+		return err
+	}
 	start := time.Now()
 	t, err := b.bulkLoad(ctx, l.near())
 	if err != nil {
@@ -82,6 +93,9 @@ func (b *bench) bulkP2ping(ctx context.Context, s sample) error {
 		return err
 	}
 	s["bulk/p2ping"] = perSecond(arrived, took)
+	if err := s.cpu("bulk/p2ping", l, before, arrived); err != nil {
+		return err
+	}
 	v, err := compare(ctx, l)
 	s["bulk/p2ping lost"], s["bulk/p2ping batch"] = float64(v.lost(t.done)), v.batch
 	return err

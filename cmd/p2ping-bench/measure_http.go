@@ -56,7 +56,7 @@ func (b *bench) throughHTTP(ctx context.Context, k kind, s sample) error {
 		return err
 	}
 	defer l.stop()
-	before, err := cpuOf(l.procs)
+	before, err := l.cpu()
 	if err != nil {
 		return err
 	}
@@ -72,13 +72,11 @@ func (b *bench) throughHTTP(ctx context.Context, k kind, s sample) error {
 	if err != nil {
 		return err
 	}
-	after, err := cpuOf(l.procs)
-	if err != nil {
-		return err
-	}
 	name := contenderName(k)
 	s["http/"+name] = perSecond(arrived, took)
-	s["http/"+name+" cpu"] = (after - before).Seconds() / float64(max(arrived, 1)) * 100_000
+	if err := s.cpu("http/"+name, l, before, arrived); err != nil {
+		return err
+	}
 	if k != kindP2ping {
 		s["http/"+name+" lost"] = share(t.done-arrived, t.done)
 		return nil

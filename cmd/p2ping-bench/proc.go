@@ -27,15 +27,14 @@ const (
 
 // proc is a process that the benchmark started, and will end.
 type proc struct {
-	name   string
-	cmd    *exec.Cmd
-	stdin  io.Closer // closed, it tells a role to end
-	talk   *tail
-	ended  chan struct{}
-	lines  chan string // first line of the standard output; closed at its end
-	api    string      // host:port
-	addr   string      // multiaddr with /p2p/ID
-	hidden bool        // stands for no node: not counted in figures of memory and time
+	name  string
+	cmd   *exec.Cmd
+	stdin io.Closer // closed, it tells a role to end
+	talk  *tail
+	ended chan struct{}
+	lines chan string // first line of the standard output; closed at its end
+	api   string      // host:port
+	addr  string      // multiaddr with /p2p/ID
 }
 
 // command says how to start a process.
@@ -177,22 +176,6 @@ func parseCPU(stat []byte) (time.Duration, error) {
 			return 0, fmt.Errorf("parsing %q: %w", stat, err)
 		}
 		total += time.Duration(ticks) * clockTick
-	}
-	return total, nil
-}
-
-// cpuOf adds up the CPU time of processes.
-func cpuOf(procs []*proc) (time.Duration, error) {
-	var total time.Duration
-	for _, p := range procs {
-		if p.hidden {
-			continue
-		}
-		t, err := p.cpu()
-		if err != nil {
-			return 0, err
-		}
-		total += t
 	}
 	return total, nil
 }

@@ -150,7 +150,7 @@ func (b *bench) profileOne(ctx context.Context, name string, run func(context.Co
 
 // profileFile is where node i of a line writes its profile.
 func profileFile(prefix string, i int) string {
-	return prefix + "-" + [lineLength]string{"near", "middle", "far"}[i] + ".pprof"
+	return prefix + "-" + placeOf(i) + ".pprof"
 }
 
 func (l *line) signal(s os.Signal) error {
