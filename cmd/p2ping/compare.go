@@ -36,10 +36,7 @@ type comparison struct {
 // compareNodes prints how the nodes' ledgers compare. Digests say whether they
 // are equal; only where they differ are the ids of all entries fetched.
 func (p *program) compareNodes(ctx context.Context, nodes []*compared, asJSON bool) error {
-	c := comparison{Agree: true, Nodes: nodes, Since: latestFloor(nodes)}
-	for _, n := range nodes {
-		c.Agree = c.Agree && n.Digest == nodes[0].Digest
-	}
+	c := comparison{Agree: equal(nodes), Nodes: nodes, Since: latestFloor(nodes)}
 	if c.Agree {
 		c.Digest = nodes[0].Digest
 	} else {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,10 +18,15 @@ func (p *program) syncCommand() *cli.Command {
 		Usage: "show what a node holds, or compare nodes",
 		Description: "With --with, the node and those named are compared: the exit code is 0 when all agree, 1 when not.\n" +
 			"Equal digests mean equal ledgers: `p2ping ledger ids | sha256sum` computes one by hand.",
-		Flags: append(nodeFlags(), &cli.StringSliceFlag{Name: "with", Usage: "compare with the node at `URL`; repeatable"}),
+		Flags: append(nodeFlags(),
+			&cli.StringSliceFlag{Name: "with", Usage: "compare with the node at `URL`; repeatable"},
+			&cli.DurationFlag{Name: "wait", HideDefault: true, Usage: "give them `DURATION` to become equal, such as 10s"}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if err := noArgs(cmd); err != nil {
 				return err
+			}
+			if cmd.IsSet("wait") && !cmd.IsSet("with") {
+				return usage("name the other nodes by --with URL", "--wait: there is nothing to wait for")
 			}
 			url, err := p.findAPI(ctx, cmd.String("api"), cmd.String("data-dir"))
 			if err != nil {
@@ -30,7 +36,7 @@ func (p *program) syncCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			nodes, err := askAll(ctx, a, append([]string{url}, cmd.StringSlice("with")...))
+			nodes, err := clientsOf(a, append([]string{url}, cmd.StringSlice("with")...))
 			if err != nil {
 				return err
 			}
@@ -39,6 +45,9 @@ func (p *program) syncCommand() *cli.Command {
 					n.client.Close()
 				}
 			}()
+			if err := askUntilEqual(ctx, nodes, cmd.Duration("wait")); err != nil {
+				return err
+			}
 			if !cmd.IsSet("with") {
 				return p.showSync(nodes[0].sync, cmd.Bool("json"))
 			}
@@ -47,22 +56,58 @@ func (p *program) syncCommand() *cli.Command {
 	}
 }
 
-// askAll asks every node for its state, one after the other. All are shown the
-// same token: whoever names a node here trusts it as much as the first.
-func askAll(ctx context.Context, a access, urls []string) ([]*compared, error) {
+// clientsOf makes a client for every node. All are shown the same token: whoever
+// names a node here trusts it as much as the first.
+func clientsOf(a access, urls []string) ([]*compared, error) {
 	nodes := make([]*compared, 0, len(urls))
 	for _, url := range urls {
 		c, err := a.client(url)
 		if err != nil {
 			return nil, err
 		}
-		state, err := c.Sync(ctx)
-		if err != nil {
-			return nil, explain(err)
-		}
-		nodes = append(nodes, &compared{API: url, Entries: state.Entries, Digest: state.Digest, client: c, sync: state})
+		nodes = append(nodes, &compared{API: url, client: c})
 	}
 	return nodes, nil
+}
+
+// askUntilEqual asks every node for its state, one after the other, and again
+// until their digests are equal or the time to wait is over.
+func askUntilEqual(ctx context.Context, nodes []*compared, wait time.Duration) error {
+	const often = 250 * time.Millisecond
+	over := time.After(wait)
+	tick := time.NewTicker(often)
+	defer tick.Stop()
+	for {
+		if err := askAll(ctx, nodes); err != nil {
+			return err
+		}
+		if wait <= 0 || equal(nodes) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-over:
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func askAll(ctx context.Context, nodes []*compared) error {
+	for _, n := range nodes {
+		state, err := n.client.Sync(ctx)
+		if err != nil {
+			return explain(err)
+		}
+		n.Entries, n.Digest, n.sync = state.Entries, state.Digest, state
+	}
+	return nil
+}
+
+// equal reports whether all hold the same, as their digests say.
+func equal(nodes []*compared) bool {
+	return !slices.ContainsFunc(nodes, func(n *compared) bool { return n.Digest != nodes[0].Digest })
 }
 
 func (p *program) showSync(s client.Sync, asJSON bool) error {
