@@ -113,12 +113,15 @@ func (v value) want(typ protowire.Type) error {
 type onceEach uint8
 
 func (o *onceEach) want(num protowire.Number, v value, typ protowire.Type) error {
-	if *o&(1<<num) != 0 {
+	if o.saw(num) {
 		return fmt.Errorf("%w: field %d twice", ErrInvalid, num)
 	}
 	*o |= 1 << num
 	return v.want(typ)
 }
+
+// saw reports whether a field was there.
+func (o onceEach) saw(num protowire.Number) bool { return o&(1<<num) != 0 }
 
 // eachField calls f for every field of the protobuf b, and fails on what is
 // not well formed, groups included: they nest, and no known field is one.

@@ -56,6 +56,27 @@ func TestDataRoundTrips(t *testing.T) {
 	})
 }
 
+// TestTimesMayBeWrittenEitherWay: whether a ping has a time of its own or one
+// after the ping before, it was sent at the same time.
+func TestTimesMayBeWrittenEitherWay(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		pings := pingsGen().Draw(rt, "pings")
+		data := encodeTimes(pings, func(ping []byte, i int) []byte {
+			if i == 0 || rapid.Bool().Draw(rt, "own") {
+				return appendVarint(ping, pingSentAt, uint64(pings[i].SentAt))
+			}
+			return appendVarint(ping, pingAfter, protowire.EncodeZigZag(pings[i].SentAt-pings[i-1].SentAt))
+		})
+		got, err := DecodeData(data)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if !slices.Equal(got, pings) {
+			rt.Errorf("got %v, want %v", got, pings)
+		}
+	})
+}
+
 func TestEntriesRoundTrip(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		e := entryGen(t).Draw(rt, "entry")
