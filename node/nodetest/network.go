@@ -17,6 +17,7 @@
 package nodetest
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -57,8 +58,12 @@ type Options struct {
 	// Discovery lets nodes find others than those they are told of. Without it
 	// a network keeps the shape that it is given.
 	Discovery bool
+	// World places the nodes; nil has every hop take the same time.
+	World *World
 	// Topic names the topic of the i-th node; nil is one for all.
 	Topic func(i int) string
+	// Progress is told now and then how far a long run is; nil is not.
+	Progress func(stage string)
 	// Log receives every node's log, each record with its virtual time. Nil
 	// discards it.
 	Log io.Writer
@@ -79,7 +84,7 @@ func Run(t *testing.T, seed uint64, opts Options, f func(*testing.T, *Network)) 
 			Rand:  rand.New(rand.NewPCG(seed, 0)),
 			t:     t,
 			seed:  seed,
-			wire:  newWire(seed),
+			wire:  newWire(seed, opts.World),
 			began: time.Now(),
 			opts:  opts,
 			tried: make(map[string]int),
@@ -98,6 +103,13 @@ func (n *Network) Now() time.Duration { return time.Since(n.began) }
 
 // Sleep lets virtual time pass.
 func (n *Network) Sleep(d time.Duration) { time.Sleep(d) }
+
+// stage tells who waits how far the network is.
+func (n *Network) stage(format string, args ...any) {
+	if n.opts.Progress != nil {
+		n.opts.Progress(fmt.Sprintf("%v: %s", n.Now().Round(time.Second), fmt.Sprintf(format, args...)))
+	}
+}
 
 // newLogger makes a logger that stamps records with the network's own clock.
 func (n *Network) newLogger(w io.Writer) *slog.Logger {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing/synctest"
@@ -117,42 +118,61 @@ func (d *Node) now() time.Time {
 func (n *Network) Start(which ...int) {
 	n.t.Helper()
 	for _, i := range which {
-		d := n.Nodes[i]
-		if d.Up() {
-			continue
-		}
-		l, err := d.start()
-		if err != nil {
-			n.t.Fatalf("starting node %d: %v", i, errors.Join(err, l.end()))
-		}
-		d.life = l
+		n.startHost(i)
+		n.startMember(i)
 	}
 }
 
-// start returns what it made so far even when it fails.
-func (d *Node) start() (*life, error) {
-	l := &life{metrics: prometheus.NewRegistry()}
-	var err error
-	logger := d.net.log.With("node", d.Index)
+// startHost starts the host of a node that is down, and nothing else of it.
+func (n *Network) startHost(i int) {
+	n.t.Helper()
+	d := n.Nodes[i]
+	if d.Up() {
+		return
+	}
+	d.life = &life{metrics: prometheus.NewRegistry()}
+	if err := d.startHost(); err != nil {
+		n.t.Fatalf("starting the host of node %d: %v", i, errors.Join(err, d.end()))
+	}
+}
+
+// startMember makes a node that is only a host a member.
+func (n *Network) startMember(i int) {
+	n.t.Helper()
+	d := n.Nodes[i]
+	if n.opts.HostsOnly || d.life.node != nil {
+		return
+	}
+	if err := d.startMember(); err != nil {
+		n.t.Fatalf("starting node %d: %v", i, errors.Join(err, d.end()))
+	}
+}
+
+// startHost begins a life with its host.
+func (d *Node) startHost() (err error) {
 	build := func(key crypto.PrivKey, listen multiaddr.Multiaddr, opts ...libp2p.Option) (host.Host, error) {
 		return node.NewHost(node.HostConfig{
 			Key:     key,
 			Listen:  []multiaddr.Multiaddr{listen},
-			Logger:  logger,
+			Logger:  d.logger(),
 			Options: opts,
 		})
 	}
 	if d.net.opts.HostsOnly {
 		build = plainHost
 	}
-	if l.host, err = d.net.wire.newHost(d.key, d.Index, build); err != nil || d.net.opts.HostsOnly {
-		return l, err
-	}
-	if l.ledger, err = ledger.Open(ledger.Config{Path: d.ledgerPath(), NoSync: true, Logger: logger}); err != nil {
-		return l, err
+	d.life.host, err = d.net.wire.newHost(d.key, d.Index, build)
+	return err
+}
+
+// startMember adds to a life all that is not its host.
+func (d *Node) startMember() (err error) {
+	l := d.life
+	if l.ledger, err = ledger.Open(ledger.Config{Path: d.ledgerPath(), NoSync: true, Logger: d.logger()}); err != nil {
+		return err
 	}
 	if l.root, err = os.OpenRoot(d.dir); err != nil {
-		return l, err
+		return err
 	}
 	var bootstrap []node.Bootstrap
 	for _, j := range d.bootstrap {
@@ -164,20 +184,22 @@ func (d *Node) start() (*life, error) {
 		Topic:          d.topic(),
 		Bootstrap:      bootstrap,
 		Dir:            l.root,
-		Logger:         logger,
+		Logger:         d.logger(),
 		Now:            d.now,
 		DisableCatchUp: d.net.opts.NoCatchUp,
 		NoDiscovery:    !d.net.opts.Discovery,
 		Registerer:     l.metrics,
 	})
 	if err != nil {
-		return l, err
+		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel, l.ran = cancel, make(chan error, 1)
 	go func() { l.ran <- l.node.Run(ctx) }()
-	return l, nil
+	return nil
 }
+
+func (d *Node) logger() *slog.Logger { return d.net.log.With("node", d.Index) }
 
 // topic is the topic that the node is on.
 func (d *Node) topic() string {

@@ -15,10 +15,7 @@ func (n *Network) Neighbours(i int) []int {
 	if member == nil {
 		return nil
 	}
-	index := make(map[peer.ID]int, len(n.Nodes))
-	for j, d := range n.Nodes {
-		index[d.ID] = j
-	}
+	index := n.indices()
 	var all []int
 	for _, p := range member.Peers() {
 		if j, ok := index[p.PeerID]; ok && p.OnTopic {
@@ -27,6 +24,15 @@ func (n *Network) Neighbours(i int) []int {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// indices are the nodes' places by their peer IDs.
+func (n *Network) indices() map[peer.ID]int {
+	index := make(map[peer.ID]int, len(n.Nodes))
+	for i, d := range n.Nodes {
+		index[d.ID] = i
+	}
+	return index
 }
 
 // Parts returns the networks that the running nodes form by whom they see on

@@ -29,7 +29,8 @@ type hop struct{ from, to netip.Addr }
 // endpoint is wrapped in a [tap], which asks the wire for the packet's fate.
 // A fault bites packets sent after it was set; those in flight still arrive.
 type wire struct {
-	net simnet.Simnet
+	net   simnet.Simnet
+	world *World // nil: the same latency and line for all
 
 	mu      sync.Mutex // guards all below, and net.NewEndpoint
 	rng     *rand.Rand
@@ -45,8 +46,9 @@ type wire struct {
 // wireStats counts packets as they are written, and the bytes in them.
 type wireStats struct{ sent, cut, lost, doubled, bytes int }
 
-func newWire(seed uint64) *wire {
+func newWire(seed uint64, world *World) *wire {
 	w := &wire{
+		world:   world,
 		rng:     rand.New(rand.NewPCG(seed, 1)),
 		latency: 10 * time.Millisecond,
 		slow:    make(map[hop]time.Duration),
@@ -61,8 +63,13 @@ func newWire(seed uint64) *wire {
 func (w *wire) delay(p *simnet.Packet) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	d, ok := w.slow[hop{ipOf(p.From), ipOf(p.To)}]
-	if !ok {
+	h := hop{ipOf(p.From), ipOf(p.To)}
+	d, ok := w.slow[h]
+	switch {
+	case ok:
+	case w.world != nil:
+		d = w.world.latency(indexOf(h.from), indexOf(h.to))
+	default:
 		d = w.latency
 	}
 	if w.jitter > 0 {
@@ -97,7 +104,11 @@ func (w *wire) copies(h hop, size int) int {
 func (w *wire) endpoint(addr *net.UDPAddr) *tap {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return &tap{SimConn: w.net.NewEndpoint(addr, linkSettings()), wire: w, from: ipOf(addr)}
+	line := linkSettings()
+	if w.world != nil {
+		line = w.world.line(indexOf(ipOf(addr)))
+	}
+	return &tap{SimConn: w.net.NewEndpoint(addr, line), wire: w, from: ipOf(addr)}
 }
 
 // set changes the wire under its lock.

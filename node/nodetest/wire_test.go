@@ -65,7 +65,7 @@ func TestWire(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWire(1)
+				w := newWire(1, nil)
 				w.net.Start()
 				defer w.net.Close()
 				tt.fault(w)

@@ -1,0 +1,93 @@
+package nodetest
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestShortestPaths(t *testing.T) {
+	// Ten times the distance between the nodes' numbers, but 0 and 3 are far.
+	latency := func(a, b int) time.Duration {
+		if min(a, b) == 0 && max(a, b) == 3 {
+			return 100
+		}
+		return time.Duration(10 * max(a-b, b-a))
+	}
+	tests := []struct {
+		name  string
+		links links
+		from  int
+		want  []time.Duration
+	}{
+		{"alone", links{nil}, 0, []time.Duration{0}},
+		{"a line", links{{1}, {0, 2}, {1}}, 2, []time.Duration{20, 10, 0}},
+		{"cut off", links{{1}, {0}, nil}, 0, []time.Duration{0, 10, unreached}},
+		{"a detour is faster", links{{1, 3}, {0, 2}, {1, 3}, {2, 0}}, 0, []time.Duration{0, 10, 20, 30}},
+		{"a direct way is faster", links{{1, 2}, {0, 3}, {0, 3}, {1, 2, 0}}, 1, []time.Duration{10, 0, 30, 20}},
+		{"everyone", everyone(4), 0, []time.Duration{0, 10, 20, 30}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.links.shortest(tt.from, latency); !slices.Equal(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestMingled(t *testing.T) {
+	for _, count := range []int{1, 2, 5, 9, 10, 60, 500} {
+		dials := mingled(rand.New(rand.NewPCG(1, 0)), count)
+		linked := make([]map[int]bool, count)
+		for i := range linked {
+			linked[i] = make(map[int]bool)
+		}
+		for a, all := range dials {
+			for _, b := range all {
+				if a == b || linked[a][b] {
+					t.Errorf("%d nodes: %d dials %d, to which it is linked", count, a, b)
+				}
+				linked[a][b], linked[b][a] = true, true
+			}
+		}
+		sum := 0
+		for i, all := range linked {
+			sum += len(all)
+			if len(all) < min(mingleMin, count-1) {
+				t.Errorf("%d nodes: %d has %d peers", count, i, len(all))
+			}
+		}
+		if most := (2*(mingleKept+mingleMet) + 1) * count; sum > most {
+			t.Errorf("%d nodes: %d links", count, sum/2)
+		}
+	}
+}
+
+func TestWorld(t *testing.T) {
+	const count = 2000
+	w := newWorld(1, count)
+	if !slices.Equal(w.places, newWorld(1, count).places) {
+		t.Error("another world under the same seed")
+	}
+	fast, inEurope := 0, 0
+	for i, p := range w.places {
+		if d := w.latency(i, (i+1)%count); d < 2*time.Millisecond || d > 220*time.Millisecond {
+			t.Errorf("%v from %d to its neighbour", d, i)
+		}
+		if p.fast {
+			fast++
+		}
+		if p.region == europe {
+			inEurope++
+		}
+		if got := indexOf(ipOf(address(i))); got != i {
+			t.Errorf("the address of %d is that of %d", i, got)
+		}
+	}
+	// Shares of 0.2 and 0.494, give or take.
+	if fast < 300 || fast > 500 || inEurope < 900 || inEurope > 1080 {
+		t.Errorf("%d fast lines and %d nodes in Europe", fast, inEurope)
+	}
+}

@@ -1,0 +1,209 @@
+package nodetest
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var (
+	nodesFlag    = flag.Int("nodes", 0, "measure how pings spread among `N` nodes all over the world, -seeds times")
+	settleFlag   = flag.Duration("settle", 5*time.Minute, "let a network settle for so `long` before it is measured")
+	messagesFlag = flag.Int("messages", 50, "measure with `N` pings")
+	everyFlag    = flag.Duration("every", time.Second, "publish one each so `often`")
+	sizeFlag     = flag.Int("size", 100, "have pings of `N` bytes")
+	reportFlag   = flag.String("report", "", "write the figures to this `file` as JSON")
+)
+
+// measurement is one run of the benchmark.
+type measurement struct {
+	Seed uint64
+	Propagation
+	// WallSeconds is what the run took here, which depends on the machine.
+	WallSeconds float64
+}
+
+// measure builds a network, has it settle, and publishes a load.
+func measure(t *testing.T, seed uint64, count int, settle time.Duration, load Load) measurement {
+	t.Helper()
+	began := time.Now()
+	var stage atomic.Value
+	stage.Store("")
+	opts := options()
+	opts.World = newWorld(seed, count)
+	opts.Progress = func(s string) { stage.Store(s) }
+	defer every(10*time.Second, func() { t.Logf("seed %d: %v", seed, stage.Load()) })()
+	m := measurement{Seed: seed}
+	Run(t, seed, opts, func(t *testing.T, n *Network) { m.Propagation = propagation(t, n, count, settle, load) })
+	m.WallSeconds = time.Since(began).Seconds()
+	return m
+}
+
+// every calls f so often, by the clock on the wall, until it is told to stop.
+func every(d time.Duration, f func()) (stop func()) {
+	ticker, done, ended := time.NewTicker(d), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				f()
+			}
+		}
+	}()
+	return func() {
+		ticker.Stop()
+		close(done)
+		<-ended
+	}
+}
+
+func propagation(t *testing.T, n *Network, count int, settle time.Duration, load Load) Propagation {
+	t.Helper()
+	heap, stacks := memory()
+	n.Mingle(count)
+	n.stage("all are connected")
+	wait(n, settle*4/5)
+	var meters [3]*meter
+	read := func(i int) {
+		var err error
+		if meters[i], err = n.meter(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(0)
+	wait(n, settle/5)
+	read(1)
+	sent := n.Spread(load)
+	read(2)
+	n.stage("looking in all ledgers")
+	found, err := n.deliveries(sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found.early > 0 {
+		t.Errorf("%d pings came before any path allows", found.early)
+	}
+	p := found.propagation()
+	p.Members, p.Messages = count, load.Messages
+	p.Copies = meters[1].receivedSince(meters[2]) / float64(load.Messages)
+	bytes, minutes := meters[0].bytesSince(meters[1])
+	p.RestBytes = bytes / minutes / float64(count)
+	bytes, minutes = meters[1].bytesSince(meters[2])
+	p.Bytes = (bytes/float64(count) - p.RestBytes*minutes) / float64(load.Messages)
+	liveHeap, liveStacks := memory()
+	p.Heap, p.Stacks = (liveHeap-heap)/float64(count), (liveStacks-stacks)/float64(count)
+	return p
+}
+
+// wait lets virtual time pass, and tells of it.
+func wait(n *Network, d time.Duration) {
+	for until := n.Now() + d; n.Now() < until; {
+		time.Sleep(min(time.Minute, until-n.Now()))
+		n.stage("settling")
+	}
+}
+
+// TestPropagation measures how long pings take to all nodes of a network in
+// which latencies and lines are those of the real world, against the shortest
+// paths over its connections. Without -nodes it only sees that a small network
+// keeps what must hold.
+func TestPropagation(t *testing.T) {
+	if *nodesFlag == 0 {
+		checkSmall(t, measure(t, 1, 24, 10*time.Second, Load{Messages: 5, Every: time.Second, Size: 100, Patience: time.Minute}))
+		return
+	}
+	// Live memory is large and what is garbage is small: collect it less often.
+	defer debug.SetGCPercent(debug.SetGCPercent(300))
+	load := Load{Messages: *messagesFlag, Every: *everyFlag, Size: *sizeFlag, Patience: time.Minute}
+	var all []measurement
+	for _, seed := range seeds() {
+		m := measure(t, seed, *nodesFlag, *settleFlag, load)
+		t.Logf("seed %d took %.0f s\n%s", seed, m.WallSeconds, table(m))
+		all = append(all, m)
+	}
+	if len(all) > 1 {
+		t.Logf("%d seeds\n%s", len(all), table(all...))
+	}
+	if *reportFlag != "" {
+		report(t, all)
+	}
+}
+
+func report(t *testing.T, all []measurement) {
+	t.Helper()
+	data, err := json.MarshalIndent(all, "", "\t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(*reportFlag, append(data, '\n'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkSmall(t *testing.T, m measurement) {
+	t.Helper()
+	t.Logf("\n%s", table(m))
+	if m.Held != 1 {
+		t.Errorf("nodes hold %.4f of all pings", m.Held)
+	}
+	// At most each of the others sends it, once by gossip.
+	if most := float64(m.Members - 1); m.Copies < 0.5 || m.Copies > most {
+		t.Errorf("a node received a ping %.1f times", m.Copies)
+	}
+}
+
+// table writes measurements one below the other, and their medians.
+func table(all ...measurement) string {
+	var b strings.Builder
+	row := func(name string, format func(float64) string, value func(measurement) float64) {
+		fmt.Fprintf(&b, "%-44s", name)
+		var values []float64
+		for _, m := range all {
+			values = append(values, value(m))
+			fmt.Fprintf(&b, "%10s", format(value(m)))
+		}
+		if len(all) > 1 {
+			fmt.Fprintf(&b, "   median %s", format(median(values)))
+		}
+		b.WriteByte('\n')
+	}
+	decimals := func(k int) func(float64) string {
+		return func(v float64) string { return fmt.Sprintf("%.*f", k, v) }
+	}
+	percent := func(v float64) string { return fmt.Sprintf("%.3f %%", 100*v) }
+	row("seed", decimals(0), func(m measurement) float64 { return float64(m.Seed) })
+	row("delivered, ms: p50", decimals(1), func(m measurement) float64 { return m.Took.P50 })
+	row("               p99", decimals(1), func(m measurement) float64 { return m.Took.P99 })
+	row("               max", decimals(1), func(m measurement) float64 { return m.Took.Max })
+	row("shortest path, ms: p50", decimals(1), func(m measurement) float64 { return m.Shortest.P50 })
+	row("                   p99", decimals(1), func(m measurement) float64 { return m.Shortest.P99 })
+	row("                   max", decimals(1), func(m measurement) float64 { return m.Shortest.Max })
+	row("p99 delivered / p99 shortest path", decimals(3), func(m measurement) float64 { return m.RatioOfP99 })
+	row("delivered / its own shortest path: p50", decimals(3), func(m measurement) float64 { return m.Ratio.P50 })
+	row("                                   p99", decimals(3), func(m measurement) float64 { return m.Ratio.P99 })
+	row("copies a node a ping", decimals(2), func(m measurement) float64 { return m.Copies })
+	row("pings held at the end", percent, func(m measurement) float64 { return m.Held })
+	row("came by gossip", percent, func(m measurement) float64 { return m.ByGossip })
+	row("came by catch-up", percent, func(m measurement) float64 { return m.ByCatchUp })
+	row("bytes a node sends for a ping", decimals(0), func(m measurement) float64 { return m.Bytes })
+	row("bytes a node sends in a minute at rest", decimals(0), func(m measurement) float64 { return m.RestBytes })
+	row("heap a node, KiB", decimals(0), func(m measurement) float64 { return m.Heap / 1024 })
+	row("stacks a node, KiB", decimals(0), func(m measurement) float64 { return m.Stacks / 1024 })
+	return b.String()
+}
+
+func median(values []float64) float64 {
+	values = slices.Sorted(slices.Values(values))
+	k := len(values)
+	return (values[(k-1)/2] + values[k/2]) / 2
+}
