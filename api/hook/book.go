@@ -122,6 +122,13 @@ func (b *book) set(key string, to place) {
 	}
 }
 
+// place returns a hook's place.
+func (b *book) place(key string) place {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.places[key]
+}
+
 // run writes places down as they move, and at the end.
 func (b *book) run(ctx context.Context) {
 	failing := false

@@ -42,6 +42,7 @@ import (
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"p2ping/node/ledger"
 )
@@ -61,6 +62,8 @@ type Config struct {
 	Webhooks []string
 	// Version is named in the user agent of requests.
 	Version string
+	// Registerer receives the hooks' metrics; nil keeps them to itself.
+	Registerer prometheus.Registerer
 	// Logger receives what goes wrong, and what commands print; nil discards it.
 	Logger *slog.Logger
 }
@@ -78,11 +81,15 @@ func New(cfg Config) (*Hooks, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Registerer == nil {
+		cfg.Registerer = prometheus.NewRegistry()
+	}
 	h := &Hooks{book: &book{dir: cfg.Dir, logger: cfg.Logger, dirty: make(chan struct{}, 1)}}
 	add := func(kind, target string, number int, d deliverer) {
+		name := fmt.Sprintf("%s %d", kind, number)
 		h.runners = append(h.runners, &runner{
 			ledger: cfg.Ledger, self: cfg.Self, deliverer: d, key: keyOf(kind, target),
-			logger: cfg.Logger.With("hook", fmt.Sprintf("%s %d", kind, number)),
+			name: name, logger: cfg.Logger.With("hook", name),
 		})
 	}
 	if len(cfg.Commands) > 0 {
@@ -102,7 +109,10 @@ func New(cfg Config) (*Hooks, error) {
 		h.close = append(h.close, w.client.CloseIdleConnections)
 		add("webhook", target, i+1, w)
 	}
-	return h, h.start(cfg.Ledger)
+	if err := h.start(cfg.Ledger); err != nil {
+		return nil, err
+	}
+	return h, h.register(cfg.Registerer)
 }
 
 // start finds each runner's place, and writes down those of new ones.

@@ -13,11 +13,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"p2ping/api/client"
@@ -29,12 +31,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // bench is a ledger with hooks on it.
 type bench struct {
-	t      *testing.T
-	ledger *ledger.Ledger
-	dir    *os.Root
-	keys   []crypto.PrivKey
-	seqno  uint64
-	log    strings.Builder
+	t        *testing.T
+	ledger   *ledger.Ledger
+	dir      *os.Root
+	keys     []crypto.PrivKey
+	seqno    uint64
+	log      strings.Builder
+	registry *prometheus.Registry // of the hooks started last
 }
 
 func newBench(t *testing.T) *bench {
@@ -84,7 +87,8 @@ func (b *bench) add(author int, texts ...string) {
 // start runs a hook for each name, which hands over to f.
 func (b *bench) start(f deliverFunc, names ...string) (stop func()) {
 	b.t.Helper()
-	h, err := New(Config{Ledger: b.ledger, Dir: b.dir, Commands: names, Logger: slog.New(slog.NewTextHandler(&b.log, nil))})
+	b.registry = prometheus.NewRegistry()
+	h, err := New(Config{Ledger: b.ledger, Dir: b.dir, Commands: names, Registerer: b.registry, Logger: slog.New(slog.NewTextHandler(&b.log, nil))})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -281,6 +285,68 @@ func TestGap(t *testing.T) {
 		if again := got.reset(); !slices.Equal(again, kept) || !strings.Contains(b.log.String(), "another one") {
 			t.Errorf("handed over: %q, not %q again; the log says\n%s", again, kept, b.log.String())
 		}
+	})
+}
+
+// metric returns a metric's value of the series whose labels have these values.
+func (b *bench) metric(name string, labels ...string) float64 {
+	b.t.Helper()
+	families, err := b.registry.Gather()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var values []string
+			for _, l := range m.GetLabel() {
+				values = append(values, l.GetValue())
+			}
+			if f.GetName() == name && slices.Equal(values, labels) {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	b.t.Fatalf("no metric %s of %q", name, labels)
+	return 0
+}
+
+func TestMetrics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		var works atomic.Bool
+		stop := b.start(func(_ context.Context, p client.Ping) error {
+			switch {
+			case p.Text == "refused":
+				return refusal{errors.New("no")}
+			case !works.Load():
+				return errors.New("not yet")
+			}
+			return nil
+		}, "hook")
+		is := func(behind, taken, refused float64, failed bool) {
+			t.Helper()
+			synctest.Wait()
+			if got := b.metric("p2ping_hook_behind_entries", "exec 1"); got != behind {
+				t.Errorf("%v entries behind, want %v", got, behind)
+			}
+			if got := b.metric("p2ping_hook_attempts_total", "exec 1", "taken"); got != taken {
+				t.Errorf("%v pings taken, want %v", got, taken)
+			}
+			if got := b.metric("p2ping_hook_attempts_total", "exec 1", "refused"); got != refused {
+				t.Errorf("%v pings refused, want %v", got, refused)
+			}
+			if got := b.metric("p2ping_hook_attempts_total", "exec 1", "failed"); (got > 0) != failed {
+				t.Errorf("%v attempts failed", got)
+			}
+		}
+		is(0, 0, 0, false)
+		b.add(0, "one", "two")
+		b.add(0, "refused")
+		is(2, 0, 0, true)
+		works.Store(true)
+		time.Sleep(time.Minute)
+		is(0, 2, 1, true)
+		stop()
 	})
 }
 

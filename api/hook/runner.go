@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"p2ping/api/client"
 	"p2ping/node/ledger"
@@ -53,6 +54,8 @@ type runner struct {
 	self      peer.ID
 	deliverer deliverer
 	key       string
+	name      string // kind and number
+	attempts  *prometheus.CounterVec
 	logger    *slog.Logger
 	moved     func(to place) // tells up to where all is handed over
 	at        place          // what is to be read next
@@ -225,15 +228,18 @@ func (r *runner) insist(ctx, hard context.Context, t *task) bool {
 		err := r.deliverer.deliver(hard, ping)
 		<-r.slots
 		if err == nil {
+			r.attempts.WithLabelValues(resultTaken).Inc()
 			return true
 		}
 		if hard.Err() != nil {
 			return false // cut off: the next start repeats it
 		}
 		if _, refused := errors.AsType[refusal](err); refused {
+			r.attempts.WithLabelValues(resultRefused).Inc()
 			r.logger.Warn("a hook refused a ping, which is skipped", "id", t.id(), "err", err)
 			return true
 		}
+		r.attempts.WithLabelValues(resultFailed).Inc()
 		wait := pause(tries, rand.Float64())
 		if b, ok := errors.AsType[busy](err); ok {
 			wait = max(wait, min(b.after, maxPause))

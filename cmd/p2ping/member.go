@@ -95,7 +95,7 @@ func openMember(ctx context.Context, s settings, logger *slog.Logger) (_ *member
 	}
 	m.hooks, err = hook.New(hook.Config{
 		Ledger: m.ledger, Self: m.host.ID(), Dir: m.dir,
-		Commands: s.Exec, Webhooks: s.Webhooks, Version: version(), Logger: logger,
+		Commands: s.Exec, Webhooks: s.Webhooks, Version: version(), Registerer: registry, Logger: logger,
 	})
 	if err != nil {
 		return nil, err
