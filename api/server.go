@@ -66,16 +66,20 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 }
 
 // WithTLS serves TLS 1.2 or newer on l, with a certificate and its key from
-// PEM files.
-func WithTLS(l net.Listener, certFile, keyFile string) (net.Listener, error) {
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+// PEM files, which are read again when they change. Logger tells of that; nil
+// discards it.
+func WithTLS(l net.Listener, certFile, keyFile string, logger *slog.Logger) (net.Listener, error) {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	c, err := loadCertificate(certFile, keyFile, logger)
 	if err != nil {
-		return nil, fmt.Errorf("loading the TLS certificate: %w", err)
+		return nil, err
 	}
 	return tls.NewListener(l, &tls.Config{
-		Certificates: []tls.Certificate{cert},
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"http/1.1"},
+		GetCertificate: c.get,
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"http/1.1"},
 	}), nil
 }
 

@@ -100,17 +100,17 @@ func openMember(ctx context.Context, s settings, logger *slog.Logger) (_ *member
 	if err != nil {
 		return nil, err
 	}
-	return m, m.listen(ctx)
+	return m, m.listen(ctx, logger)
 }
 
 // listen opens the API's address, and writes it where client verbs find it.
-func (m *member) listen(ctx context.Context) (err error) {
+func (m *member) listen(ctx context.Context, logger *slog.Logger) (err error) {
 	s := m.settings
 	if m.listener, err = api.Listen(ctx, s.HTTP); err != nil {
 		return fmt.Errorf("serving the API: %w", err)
 	}
 	if s.TLSCert != "" {
-		encrypted, err := api.WithTLS(m.listener, s.TLSCert, s.TLSKey)
+		encrypted, err := api.WithTLS(m.listener, s.TLSCert, s.TLSKey, logger)
 		if err != nil {
 			return failed("both are PEM files: the certificate with its chain, and its key", err)
 		}
