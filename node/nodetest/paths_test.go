@@ -67,8 +67,8 @@ func TestMingled(t *testing.T) {
 
 func TestWorld(t *testing.T) {
 	const count = 2000
-	w := newWorld(1, count)
-	if !slices.Equal(w.places, newWorld(1, count).places) {
+	w := newWorld(1, count, false)
+	if !slices.Equal(w.places, newWorld(1, count, false).places) {
 		t.Error("another world under the same seed")
 	}
 	fast, inEurope := 0, 0

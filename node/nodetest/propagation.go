@@ -19,9 +19,15 @@ type Propagation struct {
 	Shortest Quantiles
 	// Ratio is a delivery's time to that of its own shortest path.
 	Ratio Quantiles
+	// Detour is the time that a delivery took beyond its own shortest path's;
+	// milliseconds.
+	Detour Quantiles
 	// RatioOfP99 is the 99th percentile of all deliveries' times to that of all
 	// their shortest paths: the figure that has a goal.
 	RatioOfP99 float64
+	// RatioOfEach is the same ratio for the deliveries of one ping, so when 99 %
+	// of the nodes have it to when they could, on average over the pings.
+	RatioOfEach float64
 	// Held is the share of all pings that all nodes which are up hold at the end,
 	// those that were down meanwhile too; 1 is everything.
 	Held float64
@@ -54,23 +60,20 @@ func quantiles(values []float64) Quantiles {
 
 // deliveries are what [Propagation] is made of.
 type deliveries struct {
-	took, shortest, ratio []float64
-	vias                  map[ledger.Via]int
-	held, wanted          int
+	of           []times // of each ping
+	vias         map[ledger.Via]int
+	held, wanted int
 	// early is how many came before any path allows, which nothing can.
 	early int
 }
 
+// times are deliveries' times and those of their shortest paths, milliseconds.
+type times struct{ took, shortest []float64 }
+
 // deliveries looks in all ledgers for what was sent.
 func (n *Network) deliveries(all []Sent) (deliveries, error) {
-	found := deliveries{vias: make(map[ledger.Via]int)}
-	fastest := everyone(len(n.Nodes))
-	bound := make(map[int][]time.Duration) // by author
-	for _, s := range all {
-		if bound[s.From] == nil {
-			bound[s.From] = fastest.shortest(s.From, n.opts.World.latency)
-		}
-	}
+	found := deliveries{of: make([]times, len(all)), vias: make(map[ledger.Via]int)}
+	soonest := n.soonest(all)
 	for i, d := range n.Nodes {
 		if d.Member() == nil {
 			continue
@@ -79,34 +82,44 @@ func (n *Network) deliveries(all []Sent) (deliveries, error) {
 		if err != nil {
 			return found, err
 		}
-		for _, s := range all {
-			a, ok := arrivals[s.ID]
+		for k, s := range all {
 			found.wanted++
-			if ok {
-				found.held++
-			}
-			if !ok || i == s.From || s.lives[i] != d.life {
+			a, ok := arrivals[s.ID]
+			if !ok {
 				continue
 			}
-			found.add(a.at.Sub(s.At), s.Paths[i], a.via)
-			// Ledgers keep whole microseconds.
-			if a.at.Sub(s.At) < bound[s.From][i]-time.Microsecond {
+			found.held++
+			if i == s.From || s.lives[i] != d.life {
+				continue
+			}
+			took := a.at.Sub(s.At)
+			found.vias[a.via]++
+			if took < soonest[s.From][i]-time.Microsecond { // ledgers keep whole ones
 				found.early++
+			}
+			if s.Paths[i] != unreached { // else it was cut off at the time
+				found.of[k].add(took, s.Paths[i])
 			}
 		}
 	}
 	return found, nil
 }
 
-// add counts one delivery.
-func (f *deliveries) add(took, shortest time.Duration, via ledger.Via) {
-	f.vias[via]++
-	if shortest == unreached {
-		return // it was cut off at the time: only its way to the ledger counts
+// soonest is how fast a message of each author can be at all, whatever the
+// connections.
+func (n *Network) soonest(all []Sent) map[int][]time.Duration {
+	paths, fastest := make(map[int][]time.Duration), everyone(len(n.Nodes))
+	for _, s := range all {
+		if paths[s.From] == nil {
+			paths[s.From] = fastest.shortest(s.From, n.opts.World.latency)
+		}
 	}
-	f.took = append(f.took, milliseconds(took))
-	f.shortest = append(f.shortest, milliseconds(shortest))
-	f.ratio = append(f.ratio, float64(took)/float64(shortest))
+	return paths
+}
+
+func (t *times) add(took, shortest time.Duration) {
+	t.took = append(t.took, milliseconds(took))
+	t.shortest = append(t.shortest, milliseconds(shortest))
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -115,13 +128,20 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 func (f *deliveries) propagation() Propagation {
 	count := float64(max(1, f.vias[ledger.Gossip]+f.vias[ledger.CatchUp]))
 	p := Propagation{
-		Took:      quantiles(f.took),
-		Shortest:  quantiles(f.shortest),
-		Ratio:     quantiles(f.ratio),
 		Held:      float64(f.held) / float64(max(1, f.wanted)),
 		ByGossip:  float64(f.vias[ledger.Gossip]) / count,
 		ByCatchUp: float64(f.vias[ledger.CatchUp]) / count,
 	}
+	var took, shortest, ratio, detour []float64
+	for _, t := range f.of {
+		for i := range t.took {
+			ratio = append(ratio, t.took[i]/t.shortest[i])
+			detour = append(detour, t.took[i]-t.shortest[i])
+		}
+		took, shortest = append(took, t.took...), append(shortest, t.shortest...)
+		p.RatioOfEach += quantiles(t.took).P99 / quantiles(t.shortest).P99 / float64(len(f.of))
+	}
+	p.Took, p.Shortest, p.Ratio, p.Detour = quantiles(took), quantiles(shortest), quantiles(ratio), quantiles(detour)
 	p.RatioOfP99 = p.Took.P99 / p.Shortest.P99
 	return p
 }

@@ -15,6 +15,7 @@ import (
 
 var (
 	nodesFlag    = flag.Int("nodes", 0, "measure how pings spread among `N` nodes all over the world, -seeds times")
+	evenFlag     = flag.Bool("even", false, "have as many nodes in each region, not most in Europe and North America")
 	settleFlag   = flag.Duration("settle", 5*time.Minute, "let a network settle for so `long` before it is measured")
 	messagesFlag = flag.Int("messages", 50, "measure with `N` pings")
 	everyFlag    = flag.Duration("every", time.Second, "publish one each so `often`")
@@ -37,7 +38,7 @@ func measure(t *testing.T, seed uint64, count int, settle time.Duration, load Lo
 	var stage atomic.Value
 	stage.Store("")
 	opts := options()
-	opts.World = newWorld(seed, count)
+	opts.World = newWorld(seed, count, *evenFlag)
 	opts.Progress = func(s string) { stage.Store(s) }
 	defer every(10*time.Second, func() { t.Logf("seed %d: %v", seed, stage.Load()) })()
 	m := measurement{Seed: seed}
@@ -191,6 +192,10 @@ func table(all ...measurement) string {
 	row("p99 delivered / p99 shortest path", decimals(3), func(m measurement) float64 { return m.RatioOfP99 })
 	row("delivered / its own shortest path: p50", decimals(3), func(m measurement) float64 { return m.Ratio.P50 })
 	row("                                   p99", decimals(3), func(m measurement) float64 { return m.Ratio.P99 })
+	row("p99 / p99 of a ping, on average", decimals(3), func(m measurement) float64 { return m.RatioOfEach })
+	row("detour, ms: p50", decimals(1), func(m measurement) float64 { return m.Detour.P50 })
+	row("            p99", decimals(1), func(m measurement) float64 { return m.Detour.P99 })
+	row("            max", decimals(1), func(m measurement) float64 { return m.Detour.Max })
 	row("copies a node a ping", decimals(2), func(m measurement) float64 { return m.Copies })
 	row("pings held at the end", percent, func(m measurement) float64 { return m.Held })
 	row("came by gossip", percent, func(m measurement) float64 { return m.ByGossip })

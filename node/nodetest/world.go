@@ -60,19 +60,26 @@ type place struct {
 	fast   bool
 }
 
-// newWorld places count nodes: the same under the same seed.
-func newWorld(seed uint64, count int) *World {
+// newWorld places count nodes where nodes are, or as many in each region where
+// even is true: the same under the same seed.
+func newWorld(seed uint64, count int, even bool) *World {
 	rng := rand.New(rand.NewPCG(seed, 2))
+	shares := weights()
+	if even {
+		for r := range shares {
+			shares[r] = 1
+		}
+	}
 	sum := 0
-	for _, w := range weights() {
+	for _, w := range shares {
 		sum += w
 	}
 	w := &World{places: make([]place, count), table: oneWay()}
 	for i := range w.places {
 		left := rng.IntN(sum)
 		var r region
-		for left >= weights()[r] {
-			left -= weights()[r]
+		for left >= shares[r] {
+			left -= shares[r]
 			r++
 		}
 		w.places[i] = place{region: r, fast: rng.Float64() < fastShare}
