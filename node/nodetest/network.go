@@ -60,6 +60,8 @@ type Options struct {
 	Discovery bool
 	// World places the nodes; nil has every hop take the same time.
 	World *World
+	// Roles are the nodes' by their indices; nil has all be honest.
+	Roles []Role
 	// Topic names the topic of the i-th node; nil is one for all.
 	Topic func(i int) string
 	// Progress is told now and then how far a long run is; nil is not.

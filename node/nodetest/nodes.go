@@ -50,8 +50,8 @@ type life struct {
 	root   *os.Root
 	// metrics are the node's own, not libp2p's.
 	metrics *prometheus.Registry
-	cancel  context.CancelFunc
-	ran     chan error // Run's answer
+	cancel  context.CancelFunc // ends Run, or what else its role does
+	ran     chan error         // Run's answer; nil until it runs
 }
 
 // Add makes a node that is not started yet and that knows the nodes given as
@@ -168,6 +168,15 @@ func (d *Node) startHost() (err error) {
 // startMember adds to a life all that is not its host.
 func (d *Node) startMember() (err error) {
 	l := d.life
+	ctx, cancel := context.WithCancel(context.Background())
+	l.cancel = cancel
+	switch d.role() {
+	case Swallower:
+		return swallow(ctx, l.host, d.topic())
+	case Liar:
+		lie(ctx, l.host)
+	case Honest:
+	}
 	if l.ledger, err = ledger.Open(ledger.Config{Path: d.ledgerPath(), NoSync: true, Logger: d.logger()}); err != nil {
 		return err
 	}
@@ -193,8 +202,7 @@ func (d *Node) startMember() (err error) {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	l.cancel, l.ran = cancel, make(chan error, 1)
+	l.ran = make(chan error, 1)
 	go func() { l.ran <- l.node.Run(ctx) }()
 	return nil
 }
@@ -281,6 +289,8 @@ func (l *life) end() error {
 	var errs []error
 	if l.cancel != nil {
 		l.cancel()
+	}
+	if l.ran != nil {
 		errs = append(errs, <-l.ran)
 	}
 	if l.node != nil {

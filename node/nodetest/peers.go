@@ -26,6 +26,17 @@ func (n *Network) Neighbours(i int) []int {
 	return all
 }
 
+// members counts the running members.
+func (n *Network) members() int {
+	count := 0
+	for _, d := range n.Nodes {
+		if d.Member() != nil {
+			count++
+		}
+	}
+	return count
+}
+
 // indices are the nodes' places by their peer IDs.
 func (n *Network) indices() map[peer.ID]int {
 	index := make(map[peer.ID]int, len(n.Nodes))

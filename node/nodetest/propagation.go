@@ -33,6 +33,11 @@ type Propagation struct {
 	Held float64
 	// ByGossip and ByCatchUp are shares of the deliveries.
 	ByGossip, ByCatchUp float64
+	// Mesh is how many peers a member has in its mesh, and Swallowed the share of
+	// them that pass nothing on.
+	Mesh, Swallowed Quantiles
+	// Left is how often a node left.
+	Left int
 	// Copies is how often a node received a ping, on average.
 	Copies float64
 	// Bytes is what a node sent for each ping, UDP payload with all that QUIC

@@ -15,6 +15,9 @@ import (
 
 var (
 	nodesFlag    = flag.Int("nodes", 0, "measure how pings spread among `N` nodes all over the world, -seeds times")
+	liarsFlag    = flag.Float64("liars", 0, "have this `share` of nodes answer libp2p's pings late")
+	eclipseFlag  = flag.Float64("eclipse", 0, "have this `share` of nodes be near to all and pass nothing on")
+	churnFlag    = flag.Float64("churn", 0, "have this `share` of nodes leave each minute")
 	evenFlag     = flag.Bool("even", false, "have as many nodes in each region, not most in Europe and North America")
 	settleFlag   = flag.Duration("settle", 5*time.Minute, "let a network settle for so `long` before it is measured")
 	messagesFlag = flag.Int("messages", 50, "measure with `N` pings")
@@ -22,6 +25,29 @@ var (
 	sizeFlag     = flag.Int("size", 100, "have pings of `N` bytes")
 	reportFlag   = flag.String("report", "", "write the figures to this `file` as JSON")
 )
+
+// plan is what is measured.
+type plan struct {
+	count  int
+	even   bool
+	settle time.Duration
+	load   Load
+	// Shares: of the nodes, and of the nodes in a minute.
+	liars, swallowers, churn float64
+}
+
+// asked is the plan that the flags describe.
+func asked() plan {
+	return plan{
+		count:      *nodesFlag,
+		even:       *evenFlag,
+		settle:     *settleFlag,
+		load:       Load{Messages: *messagesFlag, Every: *everyFlag, Size: *sizeFlag, Patience: 2 * time.Minute},
+		liars:      *liarsFlag,
+		swallowers: *eclipseFlag,
+		churn:      *churnFlag,
+	}
+}
 
 // measurement is one run of the benchmark.
 type measurement struct {
@@ -32,17 +58,20 @@ type measurement struct {
 }
 
 // measure builds a network, has it settle, and publishes a load.
-func measure(t *testing.T, seed uint64, count int, settle time.Duration, load Load) measurement {
+func measure(t *testing.T, seed uint64, p plan) measurement {
 	t.Helper()
 	began := time.Now()
 	var stage atomic.Value
 	stage.Store("")
 	opts := options()
-	opts.World = newWorld(seed, count, *evenFlag)
+	opts.World = newWorld(seed, p.count, p.even)
+	opts.Roles = rolesOf(seed, p.count, p.liars, p.swallowers)
+	opts.World.draw(opts.Roles)
+	opts.Discovery = p.churn > 0
 	opts.Progress = func(s string) { stage.Store(s) }
 	defer every(10*time.Second, func() { t.Logf("seed %d: %v", seed, stage.Load()) })()
 	m := measurement{Seed: seed}
-	Run(t, seed, opts, func(t *testing.T, n *Network) { m.Propagation = propagation(t, n, count, settle, load) })
+	Run(t, seed, opts, func(t *testing.T, n *Network) { m.Propagation = propagation(t, n, p) })
 	m.WallSeconds = time.Since(began).Seconds()
 	return m
 }
@@ -68,12 +97,13 @@ func every(d time.Duration, f func()) (stop func()) {
 	}
 }
 
-func propagation(t *testing.T, n *Network, count int, settle time.Duration, load Load) Propagation {
+func propagation(t *testing.T, n *Network, p plan) Propagation {
 	t.Helper()
 	heap, stacks := memory()
-	n.Mingle(count)
+	n.Mingle(p.count)
 	n.stage("all are connected")
-	wait(n, settle*4/5)
+	churn := n.newChurn(p.churn)
+	wait(n, churn, p.settle*4/5)
 	var meters [3]*meter
 	read := func(i int) {
 		var err error
@@ -82,9 +112,9 @@ func propagation(t *testing.T, n *Network, count int, settle time.Duration, load
 		}
 	}
 	read(0)
-	wait(n, settle/5)
+	wait(n, churn, p.settle/5)
 	read(1)
-	sent := n.Spread(load)
+	sent := n.Spread(p.load, churn)
 	read(2)
 	n.stage("looking in all ledgers")
 	found, err := n.deliveries(sent)
@@ -94,41 +124,48 @@ func propagation(t *testing.T, n *Network, count int, settle time.Duration, load
 	if found.early > 0 {
 		t.Errorf("%d pings came before any path allows", found.early)
 	}
-	p := found.propagation()
-	p.Members, p.Messages = count, load.Messages
-	p.Copies = meters[1].receivedSince(meters[2]) / float64(load.Messages)
+	sum := found.propagation()
+	sum.Members, sum.Messages, sum.Left = n.members(), p.load.Messages, churn.left()
+	sizes, held := n.meshes()
+	sum.Mesh, sum.Swallowed = quantiles(sizes), quantiles(held)
+	sum.Copies = meters[1].receivedSince(meters[2]) / float64(p.load.Messages)
 	bytes, minutes := meters[0].bytesSince(meters[1])
-	p.RestBytes = bytes / minutes / float64(count)
+	sum.RestBytes = bytes / minutes / float64(p.count)
 	bytes, minutes = meters[1].bytesSince(meters[2])
-	p.Bytes = (bytes/float64(count) - p.RestBytes*minutes) / float64(load.Messages)
+	sum.Bytes = (bytes/float64(p.count) - sum.RestBytes*minutes) / float64(p.load.Messages)
 	liveHeap, liveStacks := memory()
-	p.Heap, p.Stacks = (liveHeap-heap)/float64(count), (liveStacks-stacks)/float64(count)
-	return p
+	sum.Heap, sum.Stacks = (liveHeap-heap)/float64(p.count), (liveStacks-stacks)/float64(p.count)
+	return sum
 }
 
 // wait lets virtual time pass, and tells of it.
-func wait(n *Network, d time.Duration) {
+func wait(n *Network, churn *Churn, d time.Duration) {
 	for until := n.Now() + d; n.Now() < until; {
-		time.Sleep(min(time.Minute, until-n.Now()))
+		churn.sleep(min(time.Minute, until-n.Now()))
 		n.stage("settling")
 	}
 }
 
 // TestPropagation measures how long pings take to all nodes of a network in
 // which latencies and lines are those of the real world, against the shortest
-// paths over its connections. Without -nodes it only sees that a small network
-// keeps what must hold.
+// paths over its connections. Without -nodes it only sees that small networks
+// keep what must hold.
 func TestPropagation(t *testing.T) {
 	if *nodesFlag == 0 {
-		checkSmall(t, measure(t, 1, 24, 10*time.Second, Load{Messages: 5, Every: time.Second, Size: 100, Patience: time.Minute}))
+		load := Load{Messages: 4, Every: time.Second, Size: 100, Patience: 2 * time.Minute}
+		for name, p := range map[string]plan{
+			"honest":  {count: 20, settle: 5 * time.Second, load: load},
+			"trouble": {count: 10, settle: 5 * time.Second, load: load, liars: 0.2, swallowers: 0.2, churn: 2},
+		} {
+			t.Run(name, func(t *testing.T) { checkSmall(t, p, measure(t, 1, p)) })
+		}
 		return
 	}
 	// Live memory is large and what is garbage is small: collect it less often.
 	defer debug.SetGCPercent(debug.SetGCPercent(300))
-	load := Load{Messages: *messagesFlag, Every: *everyFlag, Size: *sizeFlag, Patience: time.Minute}
 	var all []measurement
 	for _, seed := range seeds() {
-		m := measure(t, seed, *nodesFlag, *settleFlag, load)
+		m := measure(t, seed, asked())
 		t.Logf("seed %d took %.0f s\n%s", seed, m.WallSeconds, table(m))
 		all = append(all, m)
 	}
@@ -151,15 +188,22 @@ func report(t *testing.T, all []measurement) {
 	}
 }
 
-func checkSmall(t *testing.T, m measurement) {
+func checkSmall(t *testing.T, p plan, m measurement) {
 	t.Helper()
 	t.Logf("\n%s", table(m))
 	if m.Held != 1 {
 		t.Errorf("nodes hold %.4f of all pings", m.Held)
 	}
-	// At most each of the others sends it, once by gossip.
-	if most := float64(m.Members - 1); m.Copies < 0.5 || m.Copies > most {
+	// A peer sends a ping at most once by gossip, and once more when it is asked
+	// to because it announced it.
+	if most := 2 * float64(p.count-1); m.Copies < 0.5 || m.Copies > most {
 		t.Errorf("a node received a ping %.1f times", m.Copies)
+	}
+	if (m.Left > 0) != (p.churn > 0) {
+		t.Errorf("%d nodes left", m.Left)
+	}
+	if swallowed := m.Swallowed.Max > 0; swallowed != (p.swallowers > 0) {
+		t.Errorf("%.2f of a mesh are swallowers at most", m.Swallowed.Max)
 	}
 }
 
@@ -197,6 +241,16 @@ func table(all ...measurement) string {
 	row("            p99", decimals(1), func(m measurement) float64 { return m.Detour.P99 })
 	row("            max", decimals(1), func(m measurement) float64 { return m.Detour.Max })
 	row("copies a node a ping", decimals(2), func(m measurement) float64 { return m.Copies })
+	row("mesh: p50", decimals(0), func(m measurement) float64 { return m.Mesh.P50 })
+	row("      max", decimals(0), func(m measurement) float64 { return m.Mesh.Max })
+	if *eclipseFlag > 0 {
+		row("swallowers in a mesh: p50", percent, func(m measurement) float64 { return m.Swallowed.P50 })
+		row("                      p99", percent, func(m measurement) float64 { return m.Swallowed.P99 })
+		row("                      max", percent, func(m measurement) float64 { return m.Swallowed.Max })
+	}
+	if *churnFlag > 0 {
+		row("nodes that left", decimals(0), func(m measurement) float64 { return float64(m.Left) })
+	}
 	row("pings held at the end", percent, func(m measurement) float64 { return m.Held })
 	row("came by gossip", percent, func(m measurement) float64 { return m.ByGossip })
 	row("came by catch-up", percent, func(m measurement) float64 { return m.ByCatchUp })

@@ -36,15 +36,16 @@ type Sent struct {
 	lives []*life // of all nodes at that time; nil for those that were down
 }
 
-// Spread publishes a load, and returns when it has arrived everywhere or is out
-// of patience. It draws who publishes from the seed. The network has a World.
-func (n *Network) Spread(load Load) []Sent {
+// Spread publishes a load, under churn unless that is nil, and returns when all
+// nodes are back and have all of it, or patience is over. It draws who publishes
+// from the seed. The network has a World.
+func (n *Network) Spread(load Load, churn *Churn) []Sent {
 	n.t.Helper()
 	rng := rand.New(rand.NewPCG(n.seed, 4))
 	all := make([]Sent, 0, load.Messages)
 	for k := range load.Messages {
 		if k > 0 {
-			time.Sleep(load.Every)
+			churn.sleep(load.Every)
 		}
 		from := rng.IntN(len(n.Nodes))
 		for n.Nodes[from].Member() == nil {
@@ -53,6 +54,7 @@ func (n *Network) Spread(load Load) []Sent {
 		all = append(all, n.send(from, load.Size))
 		n.stage("%d of %d are published", k+1, load.Messages)
 	}
+	churn.end()
 	n.Await(load.Patience, func() bool {
 		return !slices.ContainsFunc(n.Nodes, func(d *Node) bool {
 			return d.Member() != nil && d.Ledger().State().Pings < n.Acked()

@@ -58,6 +58,7 @@ type World struct {
 type place struct {
 	region region
 	fast   bool
+	near   bool // a swallower's: near to everybody
 }
 
 // newWorld places count nodes where nodes are, or as many in each region where
@@ -87,8 +88,18 @@ func newWorld(seed uint64, count int, even bool) *World {
 	return w
 }
 
+// draw moves swallowers near to everybody.
+func (w *World) draw(roles []Role) {
+	for i, r := range roles {
+		w.places[i].near = r == Swallower
+	}
+}
+
 // latency is how long what a sends to b is under way, on an empty line.
 func (w *World) latency(a, b int) time.Duration {
+	if w.places[a].near || w.places[b].near {
+		return swallowerNear
+	}
 	return time.Duration(w.table[w.places[a].region][w.places[b].region]) * time.Millisecond
 }
 
