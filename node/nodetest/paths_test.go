@@ -64,30 +64,3 @@ func TestMingled(t *testing.T) {
 		}
 	}
 }
-
-func TestWorld(t *testing.T) {
-	const count = 2000
-	w := newWorld(1, count, false)
-	if !slices.Equal(w.places, newWorld(1, count, false).places) {
-		t.Error("another world under the same seed")
-	}
-	fast, inEurope := 0, 0
-	for i, p := range w.places {
-		if d := w.latency(i, (i+1)%count); d < 2*time.Millisecond || d > 220*time.Millisecond {
-			t.Errorf("%v from %d to its neighbour", d, i)
-		}
-		if p.fast {
-			fast++
-		}
-		if p.region == europe {
-			inEurope++
-		}
-		if got := indexOf(ipOf(address(i))); got != i {
-			t.Errorf("the address of %d is that of %d", i, got)
-		}
-	}
-	// Shares of 0.2 and 0.494, give or take.
-	if fast < 300 || fast > 500 || inEurope < 900 || inEurope > 1080 {
-		t.Errorf("%d fast lines and %d nodes in Europe", fast, inEurope)
-	}
-}
