@@ -1,12 +1,12 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"p2ping/node/entry"
 )
@@ -29,44 +29,59 @@ const (
 	maxWaitingBytes = 64 * entry.MaxData
 )
 
+// maxGather bounds how long the batcher waits for callers to come back, on a
+// disk that is slow. A few hundred who are on this machine take as long.
+const maxGather = 5 * time.Millisecond
+
 // submission is what one caller handed in.
 type submission struct {
-	pending   int           // guarded by batcher.mu: pings that wait or are under way
+	pings     []entry.Ping  // guarded by batcher.mu: those that wait still
+	under     int           // guarded by batcher.mu: how many are under way
 	published []Published   // of its first pings; written by run before done is closed
 	err       error         // why the others were not; likewise
-	done      chan struct{} // closed when nothing is pending
+	done      chan struct{} // closed when nothing waits or is under way
 }
 
-// waiting is one ping on its way into an entry.
-type waiting struct {
-	ping entry.Ping
+// batch is what goes into one entry.
+type batch struct {
+	pings []entry.Ping
+	parts []part // whose they are, in order
+}
+
+// part is a number of pings of one submission.
+type part struct {
 	from *submission
+	n    int
 }
 
-// batcher groups pings into entries. There is no timer: one entry is under
-// way at a time, and whatever arrives meanwhile goes into the next one. So an
-// idle node adds no delay, and a busy one pays one signature, one message and
-// one disk write for many pings.
+// batcher groups pings into entries. One entry is under way at a time, and
+// whatever arrives meanwhile goes into the next one. So an idle node adds no
+// delay, and a busy one pays one signature, one message and one disk write for
+// many pings.
 type batcher struct {
 	publish func(ctx context.Context, pings []entry.Ping) ([]Published, error)
 
-	wake chan struct{} // holds a token while queue may be non-empty
+	wake chan struct{} // holds a token once there is work for run
 
 	mu      sync.Mutex
-	queue   []waiting
-	bytes   int
+	queue   []*submission
+	waiting int // pings in queue
+	bytes   int // their bound in an entry
+	// awaited is how many submissions run waits for; so many pings as fill an
+	// entry wake it as well.
+	awaited int
 	stopped bool
 }
 
 func newBatcher(publish func(context.Context, []entry.Ping) ([]Published, error)) *batcher {
-	return &batcher{publish: publish, wake: make(chan struct{}, 1)}
+	return &batcher{publish: publish, wake: make(chan struct{}, 1), awaited: 1}
 }
 
 // submit queues pings and waits until they were published and stored, in their
 // order, or until ctx ends. It returns those that were, which come first, and
 // why the others were not. What its caller gave up on while it still waited
 // is taken back; what was under way already may be published all the same,
-// which the error then says.
+// which the error then says. The batcher keeps pings, which must not change.
 func (b *batcher) submit(ctx context.Context, pings []entry.Ping) ([]Published, error) {
 	for _, p := range pings {
 		if err := p.Check(); err != nil {
@@ -76,8 +91,8 @@ func (b *batcher) submit(ctx context.Context, pings []entry.Ping) ([]Published, 
 	if len(pings) == 0 {
 		return nil, nil
 	}
-	s := &submission{pending: len(pings), published: make([]Published, 0, len(pings)), done: make(chan struct{})}
-	if err := b.add(s, pings); err != nil {
+	s := &submission{pings: pings, done: make(chan struct{})}
+	if err := b.add(s); err != nil {
 		return nil, err
 	}
 	select {
@@ -105,28 +120,40 @@ func (b *batcher) abandon(s *submission, cause error) ([]Published, error) {
 	return s.published, fmt.Errorf("waiting to publish: %w: the rest was not published", cause)
 }
 
-func (b *batcher) add(s *submission, pings []entry.Ping) error {
-	size := 0
-	for _, p := range pings {
-		size += p.MaxEncodedSize()
-	}
+func (b *batcher) add(s *submission) error {
+	size := sizeOf(s.pings)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.stopped:
 		return ErrStopped
-	case len(b.queue)+len(pings) > maxWaiting || b.bytes+size > maxWaitingBytes:
+	case b.waiting+len(s.pings) > maxWaiting || b.bytes+size > maxWaitingBytes:
 		return ErrBusy
 	}
-	for _, p := range pings {
-		b.queue = append(b.queue, waiting{p, s})
-	}
+	b.queue = append(b.queue, s)
+	b.waiting += len(s.pings)
 	b.bytes += size
-	select {
-	case b.wake <- struct{}{}:
-	default:
+	if b.enough() {
+		select {
+		case b.wake <- struct{}{}:
+		default:
+		}
 	}
 	return nil
+}
+
+// enough reports whether run waits for nobody else. mu is held.
+func (b *batcher) enough() bool {
+	return len(b.queue) >= b.awaited || b.waiting >= entry.MaxPings || b.bytes >= entry.MaxData
+}
+
+// sizeOf bounds what pings need in an entry.
+func sizeOf(pings []entry.Ping) int {
+	size := 0
+	for _, p := range pings {
+		size += p.MaxEncodedSize()
+	}
+	return size
 }
 
 // withdraw takes what still waits of s out of the queue. It reports false when
@@ -134,37 +161,70 @@ func (b *batcher) add(s *submission, pings []entry.Ping) error {
 func (b *batcher) withdraw(s *submission) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.queue = slices.DeleteFunc(b.queue, func(w waiting) bool {
-		if w.from != s {
-			return false
-		}
-		b.bytes -= w.ping.MaxEncodedSize()
-		s.pending--
-		return true
-	})
-	return s.pending == 0
+	b.drop(s)
+	return s.under == 0
+}
+
+// drop takes what still waits of s out of the queue. mu is held.
+func (b *batcher) drop(s *submission) {
+	if i := slices.Index(b.queue, s); i >= 0 {
+		b.queue = slices.Delete(b.queue, i, i+1)
+	}
+	b.waiting -= len(s.pings)
+	b.bytes -= sizeOf(s.pings)
+	s.pings = nil
 }
 
 // take removes from the queue's head as many pings as fit into one entry.
-func (b *batcher) take() []waiting {
+func (b *batcher) take() batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n, size := 0, 0
-	for n < len(b.queue) && n < entry.MaxPings {
-		next := b.queue[n].ping.MaxEncodedSize()
-		if size+next > entry.MaxData {
+	var t batch
+	for room := entry.MaxData; len(b.queue) > 0; {
+		s := b.queue[0]
+		n, size := fitting(s.pings, entry.MaxPings-len(t.pings), room)
+		if n == 0 {
+			break
+		}
+		t.add(part{s, n})
+		room -= size
+		b.waiting -= n
+		b.bytes -= size
+		if len(s.pings) > 0 {
+			break
+		}
+		b.queue[0], b.queue = nil, b.queue[1:]
+	}
+	if len(b.queue) == 0 {
+		b.queue = nil // let go of its array
+	}
+	return t
+}
+
+// fitting returns how many of the first pings, most at most, fit into a room of
+// so many bytes, and how many bytes they need.
+func fitting(pings []entry.Ping, most, room int) (n, size int) {
+	for n < min(len(pings), most) {
+		next := pings[n].MaxEncodedSize()
+		if size+next > room {
 			break
 		}
 		size += next
 		n++
 	}
-	batch := b.queue[:n:n]
-	b.queue = b.queue[n:]
-	b.bytes -= size
-	if len(b.queue) == 0 {
-		b.queue = nil // let go of the array that batch lives in
+	return n, size
+}
+
+// add moves a submission's first pings into the batch. batcher.mu is held.
+func (t *batch) add(p part) {
+	s := p.from
+	pings := s.pings[:p.n:p.n]
+	if s.pings, s.under = s.pings[p.n:], p.n; len(t.parts) == 0 {
+		t.pings = pings // no copy of what is one caller's
+	} else {
+		t.pings = append(t.pings, pings...)
 	}
-	return batch
+	t.parts = append(t.parts, p)
 }
 
 // run publishes until ctx ends, then answers whatever still waits with
@@ -177,8 +237,10 @@ func (b *batcher) run(ctx context.Context) {
 			return
 		case <-b.wake:
 		}
-		for batch := b.take(); len(batch) > 0; batch = b.take() {
-			b.flush(ctx, batch)
+		for t := b.take(); len(t.pings) > 0; t = b.take() {
+			start := time.Now()
+			b.flush(ctx, t)
+			b.gather(ctx, len(t.parts), min(time.Since(start), maxGather))
 			if ctx.Err() != nil {
 				return
 			}
@@ -186,39 +248,66 @@ func (b *batcher) run(ctx context.Context) {
 	}
 }
 
-// flush publishes one batch and tells its callers. Pings of a submission of
-// which an earlier one failed are not published any more, so that order holds.
-func (b *batcher) flush(ctx context.Context, batch []waiting) {
-	pings := make([]entry.Ping, 0, len(batch))
-	for _, w := range batch {
-		if w.from.err == nil {
-			pings = append(pings, w.ping)
-		}
+// gather lets the callers of the last entry, where they were several, come back
+// with what they have next, beside those that wait already: else those of two
+// entries in turn would wait for each other, and each entry have half as many
+// pings as it could. It takes no longer than the last entry did, so that
+// callers who don't come back cost the others little.
+func (b *batcher) gather(ctx context.Context, callers int, limit time.Duration) {
+	if callers < 2 {
+		return
 	}
-	var published []Published
-	var err error
-	if len(pings) > 0 {
-		published, err = b.publish(context.WithoutCancel(ctx), pings)
+	if b.await(callers) {
+		timeout := time.NewTimer(limit)
+		select {
+		case <-b.wake:
+		case <-timeout.C:
+		case <-ctx.Done():
+		}
+		timeout.Stop()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, w := range batch {
-		switch {
-		case w.from.err != nil:
-		case err != nil:
-			w.from.err = err
-		default:
-			w.from.published = append(w.from.published, published[0])
-			published = published[1:]
-		}
-		b.settle(w.from)
-	}
+	b.awaited = 1
 }
 
-// settle counts one ping of s as dealt with. mu is held.
-func (b *batcher) settle(s *submission) {
-	if s.pending--; s.pending == 0 {
-		close(s.done)
+// await has run woken when so many submissions more are there, or enough for an
+// entry. It reports false when there are already.
+func (b *batcher) await(more int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.awaited = len(b.queue) + more
+	if b.enough() {
+		return false
+	}
+	select {
+	case <-b.wake: // by those who are there
+	default:
+	}
+	return true
+}
+
+// flush publishes one batch and tells its callers. Of a submission of which one
+// ping failed, nothing more is published, so that order holds.
+func (b *batcher) flush(ctx context.Context, t batch) {
+	published, err := b.publish(context.WithoutCancel(ctx), t.pings)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range t.parts {
+		s := p.from
+		s.under = 0
+		switch {
+		case err != nil:
+			s.err = err
+			b.drop(s)
+		case s.published == nil:
+			s.published, published = published[:p.n:p.n], published[p.n:]
+		default:
+			s.published, published = append(s.published, published[:p.n]...), published[p.n:]
+		}
+		if len(s.pings) == 0 {
+			close(s.done)
+		}
 	}
 }
 
@@ -226,9 +315,9 @@ func (b *batcher) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stopped = true
-	for _, w := range b.queue {
-		w.from.err = cmp.Or(w.from.err, ErrStopped)
-		b.settle(w.from)
+	for _, s := range b.queue {
+		s.err = ErrStopped
+		close(s.done)
 	}
-	b.queue, b.bytes = nil, 0
+	b.queue, b.waiting, b.bytes = nil, 0, 0
 }

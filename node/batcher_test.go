@@ -65,6 +65,83 @@ func TestBatcherTakesWhatWaits(t *testing.T) {
 	})
 }
 
+// timed runs a batcher whose entries take as long as given, calls f, and returns
+// how many pings each entry had.
+func timed(t *testing.T, took time.Duration, f func(*batcher)) (sizes []int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	b := newBatcher(func(_ context.Context, pings []entry.Ping) ([]Published, error) {
+		sizes = append(sizes, len(pings))
+		time.Sleep(took)
+		return publishedFrom(pings), nil
+	})
+	var work sync.WaitGroup
+	work.Go(func() { b.run(ctx) })
+	f(b)
+	cancel()
+	work.Wait()
+	return sizes
+}
+
+// repeat has callers publish a ping each, rounds times, and pause in between.
+func repeat(t *testing.T, b *batcher, callers, rounds int, pause func(caller int) time.Duration) {
+	t.Helper()
+	var work sync.WaitGroup
+	for i := range callers {
+		work.Go(func() {
+			for range rounds {
+				if _, err := b.submit(t.Context(), texts("x")); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(pause(i))
+			}
+		})
+	}
+	work.Wait()
+}
+
+func TestBatcherGathersThoseWhoComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const callers, rounds = 10, 20
+		sizes := timed(t, time.Millisecond, func(b *batcher) {
+			// All are back within the time that an entry takes.
+			repeat(t, b, callers, rounds, func(i int) time.Duration { return time.Duration(i) * 50 * time.Microsecond })
+		})
+		// The first entry has whoever came first; two in turn would be 2 * rounds.
+		if len(sizes) > rounds+3 {
+			t.Errorf("%d callers with %d pings each made entries of %v: want most with one of each", callers, rounds, sizes)
+		}
+	})
+}
+
+func TestBatcherDoesNotGatherForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const took = time.Millisecond
+		start := time.Now()
+		timed(t, took, func(b *batcher) {
+			repeat(t, b, 3, 1, func(int) time.Duration { return 0 }) // nobody comes back
+			repeat(t, b, 1, 1, func(int) time.Duration { return 0 })
+		})
+		// One entry or two for the three, one for the last, and a wait after each.
+		if spent := time.Since(start); spent > 6*took {
+			t.Errorf("4 pings took %v, with entries of %v", spent, took)
+		}
+	})
+}
+
+func TestBatcherNeverDelaysALoneCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const took, rounds = time.Millisecond, 100
+		start := time.Now()
+		timed(t, took, func(b *batcher) {
+			repeat(t, b, 1, rounds, func(int) time.Duration { return 0 })
+		})
+		if spent := time.Since(start); spent != rounds*took {
+			t.Errorf("%d pings in turn took %v, want the %v of each alone", rounds, spent, took)
+		}
+	})
+}
+
 func TestBatcherKeepsToTheBoundsOfAnEntry(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -78,24 +155,20 @@ func TestBatcherKeepsToTheBoundsOfAnEntry(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBatcher(nil)
 			for range tt.count {
-				if err := b.add(&submission{}, texts(tt.text)); err != nil {
+				if err := b.add(&submission{pings: texts(tt.text)}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for i, want := range tt.want {
-				batch := b.take()
-				pings := make([]entry.Ping, len(batch))
-				for i, w := range batch {
-					pings[i] = w.ping
-				}
-				if len(batch) != want {
-					t.Errorf("entry %d holds %d pings, want %d", i, len(batch), want)
+				pings := b.take().pings
+				if len(pings) != want {
+					t.Errorf("entry %d holds %d pings, want %d", i, len(pings), want)
 				}
 				if _, err := entry.EncodeData(pings); err != nil {
 					t.Errorf("entry %d: %v", i, err)
 				}
 			}
-			if left := b.take(); len(left) != 0 || b.bytes != 0 {
+			if left := b.take().pings; len(left) != 0 || b.waiting != 0 || b.bytes != 0 {
 				t.Errorf("%d pings and %d bytes are left, want none", len(left), b.bytes)
 			}
 		})
@@ -105,11 +178,11 @@ func TestBatcherKeepsToTheBoundsOfAnEntry(t *testing.T) {
 func TestBatcherRefuses(t *testing.T) {
 	b := newBatcher(nil)
 	for range maxWaiting {
-		if err := b.add(&submission{}, texts("x")); err != nil {
+		if err := b.add(&submission{pings: texts("x")}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := b.add(&submission{}, texts("x")); !errors.Is(err, ErrBusy) {
+	if err := b.add(&submission{pings: texts("x")}); !errors.Is(err, ErrBusy) {
 		t.Errorf("one ping over the bound: %v, want ErrBusy", err)
 	}
 	for _, text := range []string{"", strings.Repeat("x", entry.MaxText+1), "\xff"} {
@@ -127,15 +200,15 @@ func TestBatcherTakesBackWhatNobodyWaitsFor(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "nothing was published") {
 		t.Errorf("submit with a context that ended: %v, want that nothing was published", err)
 	}
-	if len(b.queue) != 0 || b.bytes != 0 {
-		t.Errorf("%d pings and %d bytes still wait, want none", len(b.queue), b.bytes)
+	if len(b.queue) != 0 || b.waiting != 0 || b.bytes != 0 {
+		t.Errorf("%d pings and %d bytes still wait, want none", b.waiting, b.bytes)
 	}
 }
 
 func TestBatcherAnswersWhatWasDoneAsItsCallerLeft(t *testing.T) {
 	b := newBatcher(func(_ context.Context, pings []entry.Ping) ([]Published, error) { return publishedFrom(pings), nil })
-	s := &submission{pending: 1, done: make(chan struct{})}
-	if err := b.add(s, texts("x")); err != nil {
+	s := &submission{pings: texts("x"), done: make(chan struct{})}
+	if err := b.add(s); err != nil {
 		t.Fatal(err)
 	}
 	b.flush(t.Context(), b.take())
