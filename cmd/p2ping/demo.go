@@ -271,7 +271,7 @@ func (d *demo) shower(p *program, members []*member) func(i int) func([]shownPin
 		return func(pings []shownPing) error {
 			for _, ping := range pings {
 				ping.name = names[ping.author]
-				if _, err := fmt.Fprintf(out, "%s | %s\n", colours.cyan(demoName(i)), ping.line(colours, time.Local)); err != nil {
+				if _, err := fmt.Fprintf(out, "%s | %s\n", colours.paint(cyan, demoName(i)), ping.line(colours, time.Local)); err != nil {
 					return err
 				}
 			}

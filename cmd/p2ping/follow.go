@@ -14,9 +14,11 @@ const followPage = 64
 
 // follow calls show with the pings that l gets after cursor, in the order of
 // arrival, until ctx ends; then it shows what there is still and returns. It
-// pulls, so a slow terminal costs nobody but itself.
+// pulls, so a slow terminal costs nobody but itself. show must not keep what it
+// is given.
 func follow(ctx context.Context, l *ledger.Ledger, cursor uint64, show func([]shownPing) error) error {
 	var authors authorNames
+	var pings []shownPing
 	for {
 		changed := l.Changed() // before reading, so that nothing slips between
 		last := ctx.Err() != nil
@@ -29,7 +31,8 @@ func follow(ctx context.Context, l *ledger.Ledger, cursor uint64, show func([]sh
 				break
 			}
 			cursor = records[len(records)-1].Cursor
-			if err := show(authors.pingsOf(records)); err != nil {
+			pings = authors.appendPings(pings[:0], records)
+			if err := show(pings); err != nil {
 				return err
 			}
 		}
@@ -50,9 +53,8 @@ type authorNames struct {
 	text string
 }
 
-// pingsOf returns the pings of records as they are shown.
-func (a *authorNames) pingsOf(records []ledger.Record) []shownPing {
-	var pings []shownPing
+// appendPings appends the pings of records as they are shown.
+func (a *authorNames) appendPings(pings []shownPing, records []ledger.Record) []shownPing {
 	for _, r := range records {
 		if r.Entry.Author != a.id {
 			a.id, a.text = r.Entry.Author, r.Entry.Author.String()

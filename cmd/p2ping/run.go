@@ -51,12 +51,12 @@ func (p *program) runNode(ctx context.Context, s settings) error {
 	if err != nil {
 		return explainStart(s, err)
 	}
-	colours := paletteFor(p.stdout, p.env)
+	liner := newLiner(paletteFor(p.stdout, p.env), time.Local)
 	var lines []byte // of one call, written at once
 	show := func(pings []shownPing) error {
 		lines = lines[:0]
 		for _, ping := range pings {
-			lines = append(append(lines, ping.line(colours, time.Local)...), '\n')
+			lines = append(liner.append(lines, ping), '\n')
 		}
 		_, err := p.stdout.Write(lines)
 		return err

@@ -23,22 +23,41 @@ type shownPing struct {
 	via      string // "own", "gossip", "catch-up", "import"
 }
 
-// timeLayout is sortable, and has the milliseconds that delays are made of.
-const timeLayout = "2006-01-02 15:04:05.000"
+// timeLayout is sortable, and has the milliseconds that delays are made of;
+// clockLayout is it without them.
+const (
+	clockLayout = "2006-01-02 15:04:05"
+	timeLayout  = clockLayout + ".000"
+)
+
+// The codes of what palette does to words.
+const (
+	bold = "1"
+	dim  = "2"
+	cyan = "36"
+)
 
 // palette colours words for a terminal, or leaves them as they are.
 type palette struct{ on bool }
 
 func (c palette) paint(code, s string) string {
-	if !c.on {
-		return s
-	}
-	return "\x1b[" + code + "m" + s + "\x1b[0m"
+	return string(c.end(append(c.begin(nil, code), s...)))
 }
 
-func (c palette) dim(s string) string  { return c.paint("2", s) }
-func (c palette) bold(s string) string { return c.paint("1", s) }
-func (c palette) cyan(s string) string { return c.paint("36", s) }
+// begin begins to colour what is appended next, and end ends it.
+func (c palette) begin(b []byte, code string) []byte {
+	if !c.on {
+		return b
+	}
+	return append(append(append(b, "\x1b["...), code...), 'm')
+}
+
+func (c palette) end(b []byte) []byte {
+	if !c.on {
+		return b
+	}
+	return append(b, "\x1b[0m"...)
+}
 
 // paletteFor colours only a terminal, and only where NO_COLOR (no-color.org)
 // is not set to something.
@@ -55,16 +74,58 @@ func isTerminal(w io.Writer) bool {
 // was sent, the text, the author, how long it took, and how it came. A ping
 // that was caught up has no delay worth the name: its time says it all.
 func (p shownPing) line(c palette, zone *time.Location) string {
-	how := "caught up"
+	return string(newLiner(c, zone).append(nil, p))
+}
+
+// liner makes the lines of many pings. It remembers the last second and the
+// last delay as text, which take longer to make than all the rest of a line:
+// pings of one entry mostly share them.
+type liner struct {
+	palette
+	zone *time.Location
+
+	second int64
+	clock  string // second in zone, "" for none yet
+
+	took  time.Duration
+	delay string // took as text, "" for none yet
+}
+
+func newLiner(c palette, zone *time.Location) *liner { return &liner{palette: c, zone: zone} }
+
+// append appends the line of a ping.
+func (l *liner) append(b []byte, p shownPing) []byte {
+	b = l.begin(b, dim)
+	b = l.appendTime(b, p.sent)
+	b = append(l.end(b), "  "...)
+	b = append(l.end(append(l.begin(b, bold), escape(p.text)...)), "  "...)
+	b = append(l.begin(b, cyan), "from "...)
+	b = append(l.end(append(b, cmp.Or(p.name, shortID(p.author))...)), "  "...)
+	return l.end(l.appendHow(l.begin(b, dim), p))
+}
+
+// appendTime appends t as timeLayout has it.
+func (l *liner) appendTime(b []byte, t time.Time) []byte {
+	if second := t.Unix(); second != l.second || l.clock == "" {
+		l.second, l.clock = second, t.In(l.zone).Format(clockLayout)
+	}
+	b = append(append(b, l.clock...), '.')
+	ms := t.Nanosecond() / int(time.Millisecond)
+	return append(b, byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
+}
+
+func (l *liner) appendHow(b []byte, p shownPing) []byte {
 	switch p.via {
 	case "own", "gossip":
-		how = delay(p.received.Sub(p.sent)) + "  " + p.via
 	case "import":
-		how = "imported"
+		return append(b, "imported"...)
+	default:
+		return append(b, "caught up"...)
 	}
-	who := "from " + cmp.Or(p.name, shortID(p.author))
-	return fmt.Sprintf("%s  %s  %s  %s",
-		c.dim(p.sent.In(zone).Format(timeLayout)), c.bold(escape(p.text)), c.cyan(who), c.dim(how))
+	if took := p.received.Sub(p.sent); took != l.took || l.delay == "" {
+		l.took, l.delay = took, delay(took)
+	}
+	return append(append(append(b, l.delay...), "  "...), p.via...)
 }
 
 // delay writes a duration for people: microseconds matter below 10 ms, nothing

@@ -71,6 +71,43 @@ func TestLine(t *testing.T) {
 	}
 }
 
+// TestLinerRemembersRightly holds lines made one after the other to what each is
+// alone, and their times to what time.Time makes of them.
+func TestLinerRemembersRightly(t *testing.T) {
+	zone := time.FixedZone("test", 5*3600+1800)
+	l := newLiner(palette{on: true}, zone)
+	base := time.Date(1969, 12, 31, 23, 59, 58, 0, time.UTC)
+	for i, step := range []time.Duration{
+		0, time.Nanosecond, 999 * time.Microsecond, time.Millisecond, 12345 * time.Microsecond, 999999999,
+		time.Second, 2 * time.Second, 2*time.Second + 7*time.Millisecond, 40 * 365 * 24 * time.Hour, 0, 0,
+	} {
+		sent := base.Add(step)
+		for _, via := range []string{"own", "gossip", "catch-up", "gossip"} {
+			p := shownPing{text: "x", author: "a", via: via, sent: sent, received: sent.Add(time.Duration(i/2) * time.Millisecond)}
+			got := string(l.append(nil, p))
+			if want := p.line(palette{on: true}, zone); got != want {
+				t.Errorf("%v by %s:\n got %q\nwant %q", sent, via, got, want)
+			}
+			if want := sent.In(zone).Format(timeLayout); !strings.Contains(got, want) {
+				t.Errorf("%q does not have the time %s", got, want)
+			}
+		}
+	}
+}
+
+func BenchmarkLine(b *testing.B) {
+	sent := time.Date(2026, 11, 22, 13, 4, 5, 123456000, time.UTC)
+	l := newLiner(palette{}, time.UTC)
+	var line []byte
+	p := shownPing{text: "a ping of the usual length, a bit", author: "12D3KooWAbCdEfGh", via: "gossip"}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		p.sent = sent.Add(time.Duration(i) * 100 * time.Microsecond)
+		p.received = p.sent.Add(time.Duration(i%1000) * time.Microsecond)
+		line = l.append(line[:0], p)
+	}
+}
+
 func TestColourIsOnlyAdded(t *testing.T) {
 	p := shownPing{text: "\x1b[2Jhi", author: "12D3KooWAbCdEfGh", via: "own"}
 	coloured := p.line(palette{on: true}, time.UTC)
