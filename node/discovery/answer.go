@@ -152,7 +152,7 @@ func (f *Finder) sample(asker peer.ID, to end, n int) []record {
 			continue
 		}
 		conns := f.cfg.Host.Network().ConnsToPeer(id)
-		if addrs := tellable(f.addrsOf(id, conns), endOf(conns), to); len(addrs) > 0 {
+		if addrs := tellable(addrsOf(f.cfg.Host, id, conns), endOf(conns), to); len(addrs) > 0 {
 			records = append(records, record{id, addrs})
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
-	ma "github.com/multiformats/go-multiaddr"
 )
 
 // Times and bounds of the search.
@@ -147,19 +146,7 @@ func (r *runner) meet(id peer.ID, now time.Time) {
 		return
 	}
 	e := endOf(conns)
-	r.book.meet(id, tellable(r.addrsOf(id, conns), e, e), now)
-}
-
-// addrsOf returns where a connected peer can be reached: first where it was,
-// then where it says.
-func (f *Finder) addrsOf(id peer.ID, conns []network.Conn) []ma.Multiaddr {
-	var addrs []ma.Multiaddr
-	for _, c := range conns {
-		if c.Stat().Direction == network.DirOutbound {
-			addrs = append(addrs, c.RemoteMultiaddr())
-		}
-	}
-	return append(addrs, f.cfg.Host.Peerstore().Addrs(id)...)
+	r.book.meet(id, tellable(addrsOf(r.cfg.Host, id, conns), e, e), now)
 }
 
 func (f *Finder) connected(id peer.ID) bool {
