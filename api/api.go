@@ -48,8 +48,10 @@ type Node interface {
 	Connect(ctx context.Context, address string) (peer.ID, error)
 	Readiness() node.Readiness
 	Sync() (node.SyncState, error)
-	// Map blocks until peers were asked, 10 seconds at most.
+	// Map blocks until the network was asked, 15 seconds at most.
 	Map(ctx context.Context) (status.Map, error)
+	// MapProgress says how far that is. It does not block.
+	MapProgress() status.Progress
 	// Publish blocks until the ping is on disk.
 	Publish(ctx context.Context, text string) (node.Published, error)
 	// PublishAll publishes pings in their order and returns those that were

@@ -20,16 +20,30 @@ func (s *Server) getMap(w http.ResponseWriter, r *http.Request) error {
 	return answerJSON(w, mapJSON(m))
 }
 
+// getMapProgress tells how far the map under way is, to who waits for it.
+func (s *Server) getMapProgress(w http.ResponseWriter, r *http.Request) error {
+	if err := noParameters(r); err != nil {
+		return err
+	}
+	p := s.node.MapProgress()
+	return answerJSON(w, client.MapProgress{Running: p.Running, Asked: p.Asked, Known: p.Known})
+}
+
 func mapJSON(m status.Map) client.Map {
 	out := client.Map{
-		Nodes:    make([]client.MapNode, len(m.Nodes)),
-		Edges:    make([]client.MapEdge, len(m.Edges)),
-		Complete: m.Complete,
+		Nodes:      make([]client.MapNode, len(m.Nodes)),
+		Edges:      make([]client.MapEdge, len(m.Edges)),
+		Complete:   m.Complete,
+		Asked:      m.Asked,
+		Left:       m.Left,
+		Undrawn:    m.Undrawn,
+		EndedEarly: m.EndedEarly,
 	}
 	for i, n := range m.Nodes {
 		out.Nodes[i] = client.MapNode{
 			PeerID:     n.PeerID.String(),
-			Answered:   n.Answered,
+			Answered:   n.State == status.Answered,
+			State:      n.State.String(),
 			Agent:      n.Agent,
 			Entries:    n.Entries,
 			Pings:      n.Pings,

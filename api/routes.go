@@ -41,6 +41,7 @@ func (s *Server) routes(reg prometheus.Registerer) (map[string]*resource, error)
 		"/readyz":       {methods: map[string]handler{"GET": s.getReadyz}},
 		"/metrics":      {methods: map[string]handler{"GET": s.getMetrics}},
 		"/map":          {methods: map[string]handler{"GET": s.getMap}},
+		"/map/progress": {methods: map[string]handler{"GET": s.getMapProgress}},
 		"/sync":         {methods: map[string]handler{"GET": s.getSync}},
 		"/openapi.yaml": {methods: map[string]handler{"GET": s.getOpenAPI}},
 		"/entries":      {endless: true, methods: map[string]handler{"GET": s.getEntries, "POST": s.postEntries}},

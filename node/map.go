@@ -15,6 +15,8 @@ func (n *Node) wireMap(cfg Config) (err error) {
 		Host:   n.host,
 		Topic:  n.topic,
 		Report: n.status,
+		Member: n.gossip.members.has,
+		Scout:  cfg.Scout,
 		Silent: cfg.NoStatus,
 		Logger: n.logger,
 	})
@@ -24,10 +26,10 @@ func (n *Node) wireMap(cfg Config) (err error) {
 	return nil
 }
 
-// Map returns a map of the network: what this node sees, and what its topic
-// peers tell, at most 2 seconds old. It takes at most 10 seconds, and fails with
-// ErrStopped, or when ctx ends first. The result is shared: it must not be
-// changed.
+// Map returns a map of the network: what this node sees, and what all those
+// tell that it hears of, some seconds old at most; see [status.Mapper.Map]. It
+// takes at most 15 seconds, and fails with ErrStopped, or when ctx ends first. The
+// result is shared: it must not be changed.
 func (n *Node) Map(ctx context.Context) (status.Map, error) {
 	m, err := n.mapper.Map(ctx)
 	if errors.Is(err, status.ErrClosed) {
@@ -36,8 +38,11 @@ func (n *Node) Map(ctx context.Context) (status.Map, error) {
 	return m, err
 }
 
+// MapProgress returns how far the map under way is.
+func (n *Node) MapProgress() status.Progress { return n.mapper.Progress() }
+
 // status is what the node is willing to tell: nothing that its peers could not
-// find out, and no addresses. Mesh peers come first.
+// find out. Mesh peers come first.
 func (n *Node) status() status.Report {
 	held := n.ledger.State()
 	r := status.Report{Agent: UserAgent(n.version), Entries: int64(held.Entries), Pings: int64(held.Pings)}

@@ -68,13 +68,17 @@ type Config struct {
 	Dir *os.Root
 	// NoDiscovery keeps the node to those who connect to it and those it is told
 	// to connect to: it neither looks for peers, nor remembers any, nor is told
-	// of to others.
+	// of to those who look for peers.
 	NoDiscovery bool
 	// MDNS announces the node on the local network and finds others there.
 	// NoDiscovery goes before it.
 	MDNS bool
-	// NoStatus has the node answer no peer that asks how it is and whom it sees.
+	// NoStatus has the node answer nobody who asks how it is and whom it sees, and
+	// keeps peers from telling where it is.
 	NoStatus bool
+	// Scout makes the host by which those are asked for the map that the node is
+	// not connected to, as [NewScout] does; with nil they are not.
+	Scout func() (host.Host, error)
 	// Version is what GET /id tells.
 	Version string
 	// Logger receives what the node has to say; nil discards it.

@@ -15,9 +15,9 @@ import (
 func (p *program) mapCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "map",
-		Usage: "draw what a node knows of the network: itself, its peers, and what they tell of theirs",
-		Description: "What a node tells is its own claim, so every link names who claims it. Who is further away is not\n" +
-			"known, and nobody is connected to in order to find out. `p2ping map --dot | dot -Tsvg` makes a picture.",
+		Usage: "ask a node's peers whom they see, those in turn, and so on, and draw the network",
+		Description: "At most 256 nodes are asked, 8 at a time, for 15 seconds at most. What a node tells is its own claim, so\n" +
+			"every link names who claims it; what is missing is said. `p2ping map --dot | dot -Tsvg` makes a picture.",
 		Flags: append(nodeFlags(), &cli.BoolFlag{Name: "dot", Usage: "print a graph in Graphviz's language instead of a table"}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if err := noArgs(cmd); err != nil {
@@ -31,9 +31,9 @@ func (p *program) mapCommand() *cli.Command {
 				return err
 			}
 			defer c.Close()
-			m, err := c.Map(ctx)
+			m, err := p.askForMap(ctx, c)
 			if err != nil {
-				return explain(err)
+				return err
 			}
 			switch {
 			case cmd.Bool("json"):
@@ -50,14 +50,14 @@ func (p *program) mapCommand() *cli.Command {
 // showMap numbers the nodes, so that links fit on a line.
 func (p *program) showMap(m client.Map) error {
 	number := make(map[string]string, len(m.Nodes))
-	t := p.table("NODE", "PEER", "AGENT", "ENTRIES", "PINGS", "PEERS")
+	t := p.table("NODE", "PEER", "STATE", "AGENT", "ENTRIES", "PINGS", "PEERS")
 	for i, n := range m.Nodes {
 		number[n.PeerID] = strconv.Itoa(i + 1)
 		if !n.Answered {
-			t.row(number[n.PeerID], n.PeerID, "", "", "", "")
+			t.row(number[n.PeerID], n.PeerID, n.State, "", "", "", "")
 			continue
 		}
-		t.row(number[n.PeerID], n.PeerID, n.Agent, strconv.FormatInt(n.Entries, 10), strconv.FormatInt(n.Pings, 10), strconv.Itoa(n.TopicPeers))
+		t.row(number[n.PeerID], n.PeerID, n.State, n.Agent, strconv.FormatInt(n.Entries, 10), strconv.FormatInt(n.Pings, 10), strconv.Itoa(n.TopicPeers))
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -73,9 +73,41 @@ func (p *program) showMap(m client.Map) error {
 		}
 	}
 	if !m.Complete {
-		fmt.Fprintln(p.stderr, "The map is not complete: what those see who did not answer is not on it.")
+		fmt.Fprintf(p.stderr, "The map is not complete: %s.\n", strings.Join(missing(m), "; "))
 	}
 	return nil
+}
+
+// missing says why a map is not complete: what those see whom it names is not
+// on it.
+func missing(m client.Map) []string {
+	states := make(map[string]int)
+	hiding := 0
+	for _, n := range m.Nodes {
+		states[n.State]++
+		if n.TopicPeers > mostTold {
+			hiding++
+		}
+	}
+	var why []string
+	say := func(n int, one, many string) {
+		switch {
+		case n == 1:
+			why = append(why, "1 node "+one)
+		case n > 1:
+			why = append(why, strconv.Itoa(n)+" nodes "+many)
+		}
+	}
+	say(states[client.MapSilent], "answers nobody", "answer nobody")
+	say(states[client.MapUnreached], "did not answer", "did not answer")
+	say(states[client.MapUnasked]-m.Left, "was not asked, as nobody tells where it is", "were not asked, as nobody tells where they are")
+	say(m.Left, "was left unasked", "were left unasked")
+	say(m.Undrawn, "has no room on it", "have no room on it")
+	say(hiding, "has more peers than it tells of", "have more peers than they tell of")
+	if m.EndedEarly {
+		why = append(why, "time ran out")
+	}
+	return why
 }
 
 // mostTold is how many of its peers a node tells of: who has more may have left
@@ -101,7 +133,8 @@ func claimedBy(m client.Map, e client.MapEdge, number map[string]string) string 
 }
 
 // dot writes a map as an undirected graph: mesh links bold, those that one end
-// alone claims dashed, as are nodes that did not answer.
+// alone claims dashed, as are nodes that did not answer, and dotted those that
+// answer nobody.
 func dot(m client.Map) string {
 	var b strings.Builder
 	b.WriteString("graph p2ping {\n")
@@ -111,7 +144,11 @@ func dot(m client.Map) string {
 		if n.Answered {
 			label += "\n" + escape(n.Agent) + "\npings: " + strconv.FormatInt(n.Pings, 10)
 		} else {
+			label += "\n" + escape(n.State)
 			style = ", style=dashed"
+			if n.State == client.MapSilent {
+				style = ", style=dotted"
+			}
 		}
 		if i == 0 {
 			style = ", peripheries=2"

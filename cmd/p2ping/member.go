@@ -81,6 +81,7 @@ func openMember(ctx context.Context, s settings, logger *slog.Logger) (_ *member
 	m.node, err = node.New(node.Config{
 		Host: m.host, Ledger: m.ledger, Topic: s.Topic, Bootstrap: bootstrap, Dir: m.dir,
 		NoDiscovery: !s.Discovery, MDNS: s.MDNS, NoStatus: !s.Status,
+		Scout:   func() (host.Host, error) { return node.NewScout(version()) },
 		Version: version(), Logger: logger, Registerer: registry,
 	})
 	if err != nil {

@@ -141,7 +141,7 @@ func discoverySettings() []setting {
 		},
 		{
 			name: "status", kind: toggle, byDefault: "true",
-			usage: "tell peers that ask what this node holds and whom it sees, for their maps; --status=false keeps that to itself",
+			usage: "tell who asks for a map what this node holds, whom it sees and where; --status=false keeps that to itself",
 			set: one(func(s *settings, v string) (err error) {
 				s.Status, err = parseBool(v)
 				return err

@@ -266,7 +266,9 @@ func cmdAwaitPeers(ts *testscript.TestScript, _ bool, args []string) {
 	for {
 		_, answer, err := request(http.DefaultClient, "GET", url, "")
 		ts.Check(err)
-		if n := strings.Count(answer, `"on_topic":true`); n == want || more && n > want {
+		// Who has no agent yet has not said what it speaks, nor where it is.
+		unknown := strings.Contains(answer, `"agent":""`)
+		if n := strings.Count(answer, `"on_topic":true`); !unknown && (n == want || more && n > want) {
 			return
 		}
 		select {

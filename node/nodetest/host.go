@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 
 	"github.com/libp2p/go-libp2p"
@@ -13,6 +14,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/multiformats/go-multiaddr"
 	"github.com/quic-go/quic-go"
+
+	"p2ping/node"
 )
 
 // port is the UDP port every simulated host listens on.
@@ -56,25 +59,39 @@ type builder func(key crypto.PrivKey, listen multiaddr.Multiaddr, opts ...libp2p
 // on the wire.
 func (w *wire) newHost(key crypto.PrivKey, i int, build builder) (*simHost, error) {
 	s := &simHost{}
-	reuse := libp2p.QUICReuse(func(reset quic.StatelessResetKey, token quic.TokenGeneratorKey) (*quicreuse.ConnManager, error) {
+	var err error
+	// Address discovery by identify keeps the bubble from ever being idle.
+	s.Host, err = build(key, quicAddr(i), s.on(w, address(i)), libp2p.DisableIdentifyAddressDiscovery())
+	if err != nil {
+		return nil, fmt.Errorf("starting host %d: %w", i, errors.Join(err, s.closeQUIC()))
+	}
+	return s, nil
+}
+
+// on makes the option that has all of the host's packets leave from and arrive
+// at one address on the wire.
+func (s *simHost) on(w *wire, at *net.UDPAddr) libp2p.Option {
+	return libp2p.QUICReuse(func(reset quic.StatelessResetKey, token quic.TokenGeneratorKey) (*quicreuse.ConnManager, error) {
 		var err error
 		s.quic, err = quicreuse.NewConnManager(reset, token,
-			quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return source(address(i).IP), nil }),
-			quicreuse.OverrideListenUDP(func(_ string, addr *net.UDPAddr) (net.PacketConn, error) {
-				t := w.endpoint(addr)
+			quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return source(at.IP), nil }),
+			quicreuse.OverrideListenUDP(func(string, *net.UDPAddr) (net.PacketConn, error) {
+				t := w.endpoint(at)
 				s.taps = append(s.taps, t)
 				return t, nil
 			}))
 		return s.quic, err
 	})
+}
+
+// scout makes the host of a crawl at an address that no node has, and most
+// likely no other scout.
+func (w *wire) scout() (host.Host, error) {
+	at := &net.UDPAddr{IP: net.IPv4(1, byte(1+rand.N(255)), byte(rand.N(256)), byte(1+rand.N(254))), Port: port}
+	s := &simHost{}
 	var err error
-	// Address discovery by identify keeps the bubble from ever being idle.
-	s.Host, err = build(key, quicAddr(i), reuse, libp2p.DisableIdentifyAddressDiscovery())
-	if err != nil {
-		if s.quic != nil {
-			err = errors.Join(err, s.quic.Close())
-		}
-		return nil, fmt.Errorf("starting host %d: %w", i, err)
+	if s.Host, err = node.NewScout("", s.on(w, at)); err != nil {
+		return nil, errors.Join(err, s.closeQUIC())
 	}
 	return s, nil
 }
@@ -82,7 +99,14 @@ func (w *wire) newHost(key crypto.PrivKey, i int, build builder) (*simHost, erro
 // Close closes the host, which tells its peers, and then its QUIC sockets,
 // which the host does not own when they are handed to it.
 func (s *simHost) Close() error {
-	return errors.Join(s.Host.Close(), s.quic.Close())
+	return errors.Join(s.Host.Close(), s.closeQUIC())
+}
+
+func (s *simHost) closeQUIC() error {
+	if s.quic == nil {
+		return nil
+	}
+	return s.quic.Close()
 }
 
 // silence keeps the host from saying anything more, as if its power had gone:

@@ -197,6 +197,7 @@ func (d *Node) startMember() (err error) {
 		Now:            d.now,
 		DisableCatchUp: d.net.opts.NoCatchUp,
 		NoDiscovery:    !d.net.opts.Discovery,
+		Scout:          d.net.wire.scout,
 		Registerer:     l.metrics,
 	})
 	if err != nil {

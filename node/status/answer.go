@@ -6,10 +6,15 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"p2ping/node/discovery"
 )
 
 // Bounds of answering.
@@ -18,10 +23,16 @@ const (
 	maxAnswers = 64
 	// answerTime bounds one of them.
 	answerTime = 5 * time.Second
-	// askEvery and askBurst are what one peer may ask: once a second, and eight
-	// times at once. Honest ones ask every two seconds at most.
-	askEvery = time.Second
-	askBurst = 8
+	// askRate is how many questions a second one peer may ask; askBurst is what a
+	// member may at once, strangeBurst what another may: a crawl asks once.
+	askRate      = 1
+	askBurst     = 8
+	strangeBurst = 2
+	// strangersRate and strangersBurst are what all who are no members may ask
+	// together, as a peer ID costs nothing: a hundred crawls begin at once, then
+	// 32 a second. An answer takes some 0.3 ms of one core.
+	strangersRate  = 32
+	strangersBurst = 128
 	// maxAskers bounds the peers whose use is remembered. One that is forgotten
 	// starts anew.
 	maxAskers = 2048
@@ -37,41 +48,53 @@ var (
 
 // answers bounds who is answered.
 type answers struct {
-	mu     sync.Mutex
-	active int               // guarded by mu
-	askers map[string]*asker // guarded by mu; by peer ID
+	mu        sync.Mutex
+	active    int                // guarded by mu
+	strangers bucket             // guarded by mu
+	askers    map[peer.ID]bucket // guarded by mu
 }
 
-// asker is one peer's use, a token bucket: full when it has not asked for long.
-type asker struct {
-	free float64
+// bucket is a token bucket. The zero value is full.
+type bucket struct {
+	used float64
 	at   time.Time
 }
 
+// take takes a token from a bucket of burst tokens that gets rate in a second,
+// if there is one.
+func (b *bucket) take(now time.Time, rate, burst float64) bool {
+	b.used = max(0, b.used-max(0, now.Sub(b.at).Seconds())*rate)
+	b.at = now
+	if b.used+1 > burst {
+		return false
+	}
+	b.used++
+	return true
+}
+
 // enter asks to answer a peer; if it may, the caller must leave.
-func (a *answers) enter(id string, now time.Time) bool {
+func (a *answers) enter(id peer.ID, member bool, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.active >= maxAnswers {
 		return false
 	}
-	k := a.askers[id]
-	if k == nil {
-		if len(a.askers) >= maxAskers {
-			for other := range a.askers { // any
-				delete(a.askers, other)
-				break
-			}
-		}
-		k = &asker{free: askBurst, at: now}
-		a.askers[id] = k
+	burst := float64(askBurst)
+	if !member {
+		burst = strangeBurst
 	}
-	k.free = min(askBurst, k.free+max(0, now.Sub(k.at).Seconds()/askEvery.Seconds()))
-	k.at = now
-	if k.free < 1 {
+	use, known := a.askers[id]
+	if !known && len(a.askers) >= maxAskers {
+		for other := range a.askers { // any
+			delete(a.askers, other)
+			break
+		}
+	}
+	ok := use.take(now, askRate, burst)
+	a.askers[id] = use
+	if !ok || !member && !a.strangers.take(now, strangersRate, strangersBurst) {
 		return false
 	}
-	k.free--
 	a.active++
 	return true
 }
@@ -102,7 +125,7 @@ func (m *Mapper) handle(s network.Stream) {
 	defer m.work.Done()
 	id := s.Conn().RemotePeer()
 	err := errBusy
-	if m.answers.enter(string(id), time.Now()) {
+	if m.answers.enter(id, m.cfg.Member(id), time.Now()) {
 		defer m.answers.leave()
 		ctx, cancel := context.WithTimeout(m.stopped, answerTime)
 		defer cancel()
@@ -115,7 +138,7 @@ func (m *Mapper) handle(s network.Stream) {
 	}
 }
 
-func (m *Mapper) answer(s io.ReadWriter) error {
+func (m *Mapper) answer(s network.Stream) error {
 	var tag [tagSize]byte
 	if _, err := io.ReadFull(s, tag[:]); err != nil {
 		return fmt.Errorf("reading a request: %w", err)
@@ -123,24 +146,37 @@ func (m *Mapper) answer(s io.ReadWriter) error {
 	if tag != topicTag(m.cfg.Topic) {
 		return errOtherTopic
 	}
-	if _, err := s.Write(m.tell().encode()); err != nil {
+	if _, err := s.Write(m.tell(s.Conn()).encode()); err != nil {
 		return fmt.Errorf("writing an answer: %w", err)
 	}
 	return nil
 }
 
-// tell returns the node's report within the bounds of an answer.
-func (m *Mapper) tell() Report {
+// tell returns the node's report for the peer that to leads to, within the
+// bounds of an answer.
+func (m *Mapper) tell(to network.Conn) Report {
 	r := m.cfg.Report()
 	r.TopicPeers = len(r.Peers)
 	r.Peers = r.Peers[:min(len(r.Peers), MaxPeers)]
 	for i := range r.Peers {
-		r.Peers[i].RTT = min(r.Peers[i].RTT, maxRTT)
+		p := &r.Peers[i]
+		p.RTT = min(p.RTT, maxRTT)
+		if p.Silent = silent(m.cfg.Host, p.ID); !p.Silent {
+			addrs := discovery.Tellable(m.cfg.Host, p.ID, to)
+			p.Addrs = addrs[:min(len(addrs), maxAddrs)]
+		}
 	}
 	if len(r.Agent) > maxAgent {
 		r.Agent = "" // rather than cut in the middle of a letter
 	}
 	return r
+}
+
+// silent reports whether a peer that h is connected to is known to answer
+// nobody. Until it has said what it speaks, that is not known.
+func silent(h host.Host, id peer.ID) bool {
+	spoken, err := h.Peerstore().GetProtocols(id)
+	return err == nil && len(spoken) > 0 && !slices.Contains(spoken, Protocol)
 }
 
 // use lets talk use a stream, under the resource manager's eyes and until ctx

@@ -1,7 +1,6 @@
 package status
 
 import (
-	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -15,21 +14,58 @@ const (
 
 // Map is what is known of the network. Who is given one must not change it.
 type Map struct {
-	// Nodes are those known, the node that made the map first, then those that
-	// it asked, then those that it heard of.
+	// Nodes are those known: the node that made the map first, then those that
+	// answered it, then those that it heard of.
 	Nodes []Node
 	// Edges are the links between them, each once.
 	Edges []Edge
-	// Complete says that everybody on the map was asked, answered, and told of
-	// all its peers: there is nobody else, unless somebody lied.
+	// Complete says that everybody who was heard of was asked, answered, and told
+	// of all its peers: there is nobody else, unless somebody lied.
 	Complete bool
+	// Asked counts the questions that it took.
+	Asked int
+	// Left counts those on the map or beyond it who could have been asked and were
+	// not, because of the bounds of a crawl.
+	Left int
+	// Undrawn counts those who were heard of and for whom the map has no room.
+	Undrawn int
+	// EndedEarly says that time ran out.
+	EndedEarly bool
+}
+
+// State is what became of a node.
+type State uint8
+
+// The states.
+const (
+	// Unasked: nobody tells where it is, or it is one of those left.
+	Unasked State = iota
+	// Answered: it told of itself, and proved who it is.
+	Answered
+	// Silent: it answers nobody, as it says itself, or as who told of it says.
+	Silent
+	// Unreached: it was asked, and did not answer.
+	Unreached
+)
+
+// String returns unasked, answered, silent or unreached.
+func (s State) String() string {
+	switch s {
+	case Answered:
+		return "answered"
+	case Silent:
+		return "silent"
+	case Unreached:
+		return "unreached"
+	}
+	return "unasked"
 }
 
 // Node is a node on the map.
 type Node struct {
 	PeerID peer.ID
-	// Answered says that the node told of itself. Else what Report has is zero.
-	Answered bool
+	// State is Answered, or what Report has is zero.
+	State State
 	Report
 	// SeenBy are those who told of the node, at least one unless it is the
 	// map's own.
@@ -60,16 +96,19 @@ type draft struct {
 	Map
 	nodes map[peer.ID]int
 	edges map[[2]peer.ID]int
+	// undrawn are those for whom there is no room.
+	undrawn map[peer.ID]struct{}
 }
 
 // draw makes a map of what was claimed; the first claim is the map maker's own.
-// Who claims first is believed where claims differ.
-func draw(claims []claim) Map {
-	d := draft{nodes: make(map[peer.ID]int), edges: make(map[[2]peer.ID]int)}
+// Who claims first is believed where claims differ. state says what became of
+// each.
+func draw(claims []claim, state func(peer.ID) State) Map {
+	d := draft{nodes: make(map[peer.ID]int), edges: make(map[[2]peer.ID]int), undrawn: make(map[peer.ID]struct{})}
 	d.Complete = true
 	for _, c := range claims {
 		if i, ok := d.node(c.by); ok {
-			d.Nodes[i].Answered = true
+			d.Nodes[i].State = Answered
 			d.Nodes[i].Report = c.report
 		}
 		if c.report.TopicPeers > len(c.report.Peers) {
@@ -81,15 +120,19 @@ func draw(claims []claim) Map {
 	for _, known := range []bool{true, false} {
 		for _, c := range claims {
 			for _, p := range c.report.Peers {
-				if i, ok := d.nodes[p.ID]; known == (ok && d.Nodes[i].Answered) {
+				if i, ok := d.nodes[p.ID]; known == (ok && d.Nodes[i].State == Answered) {
 					d.link(c.by, p)
 				}
 			}
 		}
 	}
-	if slices.ContainsFunc(d.Nodes, func(n Node) bool { return !n.Answered }) {
-		d.Complete = false
+	for i := range d.Nodes {
+		n := &d.Nodes[i]
+		if n.State != Answered {
+			n.State, d.Complete = state(n.PeerID), false
+		}
 	}
+	d.Undrawn = len(d.undrawn)
 	return d.Map
 }
 
@@ -101,6 +144,7 @@ func (d *draft) node(id peer.ID) (int, bool) {
 	}
 	if len(d.Nodes) == maxNodes {
 		d.Complete = false
+		d.undrawn[id] = struct{}{} // at most what maxAsked answers hold
 		return 0, false
 	}
 	i = len(d.Nodes)

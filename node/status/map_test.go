@@ -27,7 +27,7 @@ func drawn(lines ...string) Map {
 		}
 		claims = append(claims, c)
 	}
-	return draw(claims)
+	return draw(claims, func(peer.ID) State { return Unreached })
 }
 
 // written is a map in the same letters: nodes with an ! if they answered, then
@@ -36,7 +36,7 @@ func written(m Map) string {
 	var b strings.Builder
 	for _, n := range m.Nodes {
 		b.WriteString(string(n.PeerID))
-		if n.Answered {
+		if n.State == Answered {
 			b.WriteString("!")
 		}
 		for _, id := range n.SeenBy {
@@ -110,9 +110,10 @@ func TestDrawIsBounded(t *testing.T) {
 	self.report.Peers = append(self.report.Peers, Peer{ID: "honest"})
 	claims = append(claims, claim{by: "honest", report: Report{Agent: "honest", TopicPeers: 1, Peers: []Peer{{ID: "self"}}}})
 	claims[0] = self
-	m := draw(claims)
-	if len(m.Nodes) != maxNodes || len(m.Edges) > maxEdges || m.Complete {
-		t.Errorf("%d nodes, %d links, complete: %v", len(m.Nodes), len(m.Edges), m.Complete)
+	unreached := func(peer.ID) State { return Unreached }
+	m := draw(claims, unreached)
+	if heardOf := 2 + liars + liars*MaxPeers; len(m.Nodes) != maxNodes || len(m.Nodes)+m.Undrawn != heardOf || len(m.Edges) > maxEdges || m.Complete {
+		t.Errorf("%d nodes, %d more, %d links, complete: %v", len(m.Nodes), m.Undrawn, len(m.Edges), m.Complete)
 	}
 	i := slices.IndexFunc(m.Nodes, func(n Node) bool { return n.PeerID == "honest" })
 	if i < 0 || m.Nodes[i].Agent != "honest" {
@@ -128,7 +129,7 @@ func TestDrawIsBounded(t *testing.T) {
 			claims[i].report.Peers = append(claims[i].report.Peers, Peer{ID: claims[(i+j+1)%len(claims)].by})
 		}
 	}
-	if m := draw(claims); len(m.Edges) != maxEdges || m.Complete {
+	if m = draw(claims, unreached); len(m.Edges) != maxEdges || m.Complete {
 		t.Errorf("%d links, complete: %v", len(m.Edges), m.Complete)
 	}
 }

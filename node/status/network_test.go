@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -16,84 +14,12 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/x/simlibp2p"
-	"github.com/marcopolo/simnet"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const topic = "status-test"
-
-// lan is some hosts on a simulated network, all connected, on a fake clock.
-type lan struct {
-	t     *testing.T // the bubble's
-	hosts []host.Host
-}
-
-// onLAN runs a test in a bubble with n connected hosts.
-func onLAN(t *testing.T, n int, test func(*lan)) {
-	t.Helper()
-	// The simulated network is not made for goroutines in parallel with -race.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	synctest.Test(t, func(t *testing.T) {
-		link := simnet.LinkSettings{BitsPerSecond: 200 * simlibp2p.OneMbps}
-		net, meta, err := simlibp2p.SimpleLibp2pNetwork([]simlibp2p.NodeLinkSettingsAndCount{
-			{LinkSettings: simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link}, Count: n},
-		}, simnet.StaticLatency(10*time.Millisecond), simlibp2p.NetworkSettings{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		net.Start()
-		t.Cleanup(func() {
-			for _, h := range meta.Nodes {
-				h.Close()
-			}
-			time.Sleep(2 * time.Second) // what is left of connections ends
-			net.Close()
-		})
-		l := &lan{t: t, hosts: meta.Nodes}
-		for i, h := range l.hosts {
-			for _, other := range l.hosts[i+1:] {
-				if err := h.Connect(t.Context(), peer.AddrInfo{ID: other.ID(), Addrs: other.Addrs()}); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		time.Sleep(time.Second)
-		test(l)
-	})
-}
-
-// mapper makes a Mapper on the i-th host, whose topic peers are all others.
-func (l *lan) mapper(i int, change ...func(*Config)) *Mapper {
-	l.t.Helper()
-	cfg := Config{
-		Host:  l.hosts[i],
-		Topic: topic,
-		Report: func() Report {
-			r := Report{Agent: "node", Entries: 1, Pings: int64(i)}
-			for _, id := range l.hosts[i].Network().Peers() {
-				r.Peers = append(r.Peers, Peer{ID: id, InMesh: true})
-			}
-			return r
-		},
-		Logger: slog.New(slog.NewTextHandler(l.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
-	}
-	for _, c := range change {
-		c(&cfg)
-	}
-	m, err := New(cfg)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	l.t.Cleanup(func() {
-		if err := m.Close(); err != nil {
-			l.t.Error(err)
-		}
-	})
-	return m
-}
 
 // mapOf fails unless a map is made, within the time that it may take.
 func mapOf(t *testing.T, m *Mapper) Map {
@@ -118,7 +44,7 @@ func TestMap(t *testing.T) {
 		}
 		for _, n := range got.Nodes {
 			i := slices.IndexFunc(l.hosts, func(h host.Host) bool { return h.ID() == n.PeerID })
-			if !n.Answered || n.Agent != "node" || n.Pings != int64(i) || n.TopicPeers != 3 || len(n.SeenBy) != 3 {
+			if n.State != Answered || n.Agent != "node" || n.Pings != int64(i) || n.TopicPeers != 3 || len(n.SeenBy) != 3 {
 				l.t.Errorf("node %d: %+v", i, n)
 			}
 		}
@@ -138,7 +64,7 @@ func TestSilentOnesAskAllTheSame(t *testing.T) {
 			l.t.Errorf("the silent one's map: %+v", got)
 		}
 		got := mapOf(l.t, open)
-		if len(got.Nodes) != 2 || got.Nodes[1].Answered || got.Complete {
+		if len(got.Nodes) != 2 || got.Nodes[1].State == Answered || got.Complete {
 			l.t.Errorf("the other's map: %+v", got)
 		}
 		if slices.Contains(l.hosts[0].Mux().Protocols(), Protocol) {
@@ -150,7 +76,7 @@ func TestSilentOnesAskAllTheSame(t *testing.T) {
 func TestOtherTopicsAreNotAnswered(t *testing.T) {
 	onLAN(t, 2, func(l *lan) {
 		l.mapper(1, func(c *Config) { c.Topic = "another" })
-		if got := mapOf(l.t, l.mapper(0)); got.Nodes[1].Answered {
+		if got := mapOf(l.t, l.mapper(0)); got.Nodes[1].State == Answered {
 			l.t.Errorf("%+v", got)
 		}
 	})
@@ -194,7 +120,7 @@ func TestHostileAnswers(t *testing.T) {
 				l.mapper(2)
 				got := mapOf(l.t, l.mapper(0))
 				for _, n := range got.Nodes[1:] {
-					if honest := n.PeerID == l.hosts[2].ID(); n.Answered != honest {
+					if honest := n.PeerID == l.hosts[2].ID(); (n.State == Answered) != honest {
 						l.t.Errorf("honest: %v, %+v", honest, n)
 					}
 				}
@@ -246,7 +172,7 @@ func TestHostileQuestions(t *testing.T) {
 		if b, _, err := ask("nope"); err == nil || len(b) > 0 {
 			l.t.Errorf("another topic: %q, %v", b, err)
 		}
-		time.Sleep(askBurst * askEvery)
+		time.Sleep(askBurst * time.Second / askRate)
 		good := 0
 		for range 3 * askBurst {
 			if b, _, err := ask(string(tag[:])); err == nil && len(b) > 0 {
@@ -256,7 +182,7 @@ func TestHostileQuestions(t *testing.T) {
 		if good < askBurst || good > askBurst+2 {
 			l.t.Errorf("%d of %d questions at once were answered", good, 3*askBurst)
 		}
-		time.Sleep(askEvery)
+		time.Sleep(time.Second / askRate)
 		if _, _, err := ask(string(tag[:])); err != nil {
 			l.t.Errorf("a second later: %v", err)
 		}
@@ -270,9 +196,10 @@ func TestHostileQuestions(t *testing.T) {
 }
 
 func TestAskersAreBounded(t *testing.T) {
-	a := answers{askers: make(map[string]*asker)}
+	a := answers{askers: make(map[peer.ID]bucket)}
+	id := func(i int) peer.ID { return peer.ID(string(rune(0x1000 + i))) }
 	for i := range 2 * maxAskers {
-		if !a.enter(string(rune(0x1000+i)), time.Unix(0, 0)) {
+		if !a.enter(id(i), true, time.Unix(0, 0)) {
 			t.Fatalf("asker %d is refused", i)
 		}
 		a.leave()
@@ -281,16 +208,53 @@ func TestAskersAreBounded(t *testing.T) {
 		t.Errorf("%d askers are remembered", len(a.askers))
 	}
 	for i := range maxAnswers {
-		if !a.enter(string(rune(0x1000+i)), time.Unix(100, 0)) {
+		if !a.enter(id(i), true, time.Unix(100, 0)) {
 			t.Fatalf("answer %d is refused", i)
 		}
 	}
-	if a.enter("one more", time.Unix(100, 0)) {
+	if a.enter("one more", true, time.Unix(100, 0)) {
 		t.Error("more answers at once than may be")
 	}
 }
 
-// TestMapsAreShared has many ask for a map: one is made in two seconds.
+// TestStrangersAreBounded has a new peer ID ask each time.
+func TestStrangersAreBounded(t *testing.T) {
+	a := answers{askers: make(map[peer.ID]bucket)}
+	now := time.Unix(1000, 0)
+	ask := func(n int) (answered int) {
+		for i := range n {
+			if a.enter(peer.ID(string(rune(0x1000+i))+now.String()), false, now) {
+				answered++
+				a.leave()
+			}
+		}
+		return answered
+	}
+	if n := ask(1000); n != strangersBurst {
+		t.Errorf("%d of 1,000 strangers at once were answered", n)
+	}
+	now = now.Add(2 * time.Second)
+	if n := ask(1000); n != 2*strangersRate {
+		t.Errorf("%d more two seconds later", n)
+	}
+	if !a.enter("a member", true, now) {
+		t.Error("strangers take a member's place")
+	}
+	a.leave()
+	now = now.Add(time.Minute)
+	again := 0
+	for range 10 {
+		if a.enter("one", false, now) {
+			again++
+			a.leave()
+		}
+	}
+	if again != strangeBurst {
+		t.Errorf("one stranger was answered %d times", again)
+	}
+}
+
+// TestMapsAreShared has many ask for a map: one is made in five seconds.
 func TestMapsAreShared(t *testing.T) {
 	onLAN(t, 2, func(l *lan) {
 		var asked atomic.Int32
@@ -314,10 +278,10 @@ func TestMapsAreShared(t *testing.T) {
 		if n := asked.Load(); n != 1 {
 			l.t.Errorf("the peer was asked %d times", n)
 		}
-		time.Sleep(mapFor)
+		time.Sleep(keepFor)
 		mapOf(l.t, m)
 		if n := asked.Load(); n != 2 {
-			l.t.Errorf("two seconds later the peer was asked %d times", n)
+			l.t.Errorf("five seconds later the peer was asked %d times", n)
 		}
 	})
 }
@@ -369,7 +333,7 @@ func TestPanics(t *testing.T) {
 			l.t.Error("a map although the report panicked")
 		}
 		angry.Store(false)
-		if got := mapOf(l.t, m); !got.Nodes[1].Answered {
+		if got := mapOf(l.t, m); got.Nodes[1].State != Answered {
 			l.t.Errorf("not at once better: %+v", got)
 		}
 	})

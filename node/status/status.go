@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
@@ -33,6 +34,13 @@ type Config struct {
 	// many. TopicPeers need not be set. It must not block; the Mapper keeps the
 	// result.
 	Report func() Report
+	// Member reports whether a peer is on the topic: members may ask more than
+	// strangers. It must not block; nil is nobody.
+	Member func(peer.ID) bool
+	// Scout makes the host by which a crawl asks those that the node is not
+	// connected to, one for each crawl, which closes it; see the package comment
+	// for what it must be. With nil, nobody but those connected is asked.
+	Scout func() (host.Host, error)
 	// Silent answers nobody.
 	Silent bool
 	// Logger receives what goes wrong; nil discards it.
@@ -61,7 +69,10 @@ func New(cfg Config) (*Mapper, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	m := &Mapper{cfg: cfg, answers: answers{askers: make(map[string]*asker)}}
+	if cfg.Member == nil {
+		cfg.Member = func(peer.ID) bool { return false }
+	}
+	m := &Mapper{cfg: cfg, answers: answers{askers: make(map[peer.ID]bucket)}}
 	m.stopped, m.stop = context.WithCancel(context.Background())
 	if !cfg.Silent {
 		cfg.Host.SetStreamHandler(Protocol, m.handle)
@@ -83,13 +94,12 @@ func (m *Mapper) Close() error {
 	return nil
 }
 
-// mapFor is how long a map is good: who asks again within that time gets the
-// same one, so that a page that polls costs peers next to nothing.
-const mapFor = 2 * time.Second
-
-// Map returns a map of the network that is at most 2 seconds old, and makes one
-// if there is none, which takes at most 10. It fails when ctx ends first, and
-// with ErrClosed.
+// Map returns a map of the network. One that another caller has made is given
+// out again for 5 seconds, and for 0.1 s more for each stranger that it took to
+// ask, so that a page that polls costs the network next to nothing; else one is
+// made, which takes at most 15 seconds. All who wait share it, and it is made to
+// its end whether they still wait or not. Map fails when ctx ends first, and with
+// ErrClosed.
 func (m *Mapper) Map(ctx context.Context) (Map, error) {
 	c, err := m.current(time.Now())
 	if err != nil {
@@ -103,8 +113,27 @@ func (m *Mapper) Map(ctx context.Context) (Map, error) {
 	}
 }
 
+// Progress is how far the making of a map is.
+type Progress struct {
+	// Running says that one is being made. Else the rest is of the last one.
+	Running bool
+	// Asked counts the nodes that have answered, or won't; Known those that were
+	// heard of. Neither counts the map's own.
+	Asked, Known int
+}
+
+// Progress returns how far the map under way is. It never blocks for long.
+func (m *Mapper) Progress() Progress {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.latest == nil {
+		return Progress{}
+	}
+	return m.latest.progress()
+}
+
 // current returns the crawl under way, or the last one if that is good, or
-// begins one. All who wait share it.
+// begins one.
 func (m *Mapper) current(now time.Time) (*crawl, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -114,8 +143,8 @@ func (m *Mapper) current(now time.Time) (*crawl, error) {
 	case m.latest != nil && m.latest.good(now):
 		return m.latest, nil
 	}
-	c := &crawl{done: make(chan struct{})}
+	c := &crawl{Mapper: m, done: make(chan struct{})}
 	m.latest = c
-	m.work.Go(func() { m.run(c) })
+	m.work.Go(c.run)
 	return c, nil
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -25,9 +26,14 @@ const (
 	maxCount = 1<<53 - 1
 	// maxRTT bounds a round trip time. What takes longer is no connection.
 	maxRTT = time.Hour
+	// maxAddrs bounds the addresses told of one peer: a transport or two for
+	// IPv4 and IPv6. It also is what a lie costs whoever believes it.
+	maxAddrs = 4
+	// maxAddr bounds an address in bytes. The longest that is dialled has 21.
+	maxAddr = 64
 	// maxAnswer is the largest encoding within these bounds, and room for a
 	// later version's fields.
-	maxAnswer = 8 << 10
+	maxAnswer = 24 << 10
 	// tagSize is that of a request, which is nothing but a topic's tag.
 	tagSize = 4
 )
@@ -56,6 +62,11 @@ type Peer struct {
 	// RTT is the round trip time that the node measured, to the microsecond; 0
 	// when it has not.
 	RTT time.Duration
+	// Addrs are where it can be reached, without /p2p/ID, as far as the asker may
+	// know: at most 4.
+	Addrs []ma.Multiaddr
+	// Silent says that it answers nobody: nothing is told of where it is.
+	Silent bool
 }
 
 // topicTag is what stands for a topic on the wire: the start of its SHA-256.
@@ -66,8 +77,8 @@ func topicTag(topic string) [tagSize]byte {
 
 // Field numbers: message Status { string agent = 1; uint64 entries = 2;
 // uint64 pings = 3; uint64 topic_peers = 4; repeated Peer peers = 5; }
-// message Peer { bytes id = 1; bool in_mesh = 2; uint64 rtt = 3; }, rtt in
-// microseconds.
+// message Peer { bytes id = 1; bool in_mesh = 2; uint64 rtt = 3; repeated bytes
+// addrs = 4; bool silent = 5; }, rtt in microseconds.
 const (
 	fieldAgent      = 1
 	fieldEntries    = 2
@@ -78,6 +89,8 @@ const (
 	fieldID     = 1
 	fieldInMesh = 2
 	fieldRTT    = 3
+	fieldAddrs  = 4
+	fieldSilent = 5
 )
 
 // encode encodes a report. Zeros are left out, as in all protobuf.
@@ -103,7 +116,15 @@ func (p Peer) encode() []byte {
 	if p.InMesh {
 		b = appendCount(b, fieldInMesh, 1)
 	}
-	return appendCount(b, fieldRTT, uint64(p.RTT.Microseconds()))
+	b = appendCount(b, fieldRTT, uint64(p.RTT.Microseconds()))
+	for _, a := range p.Addrs {
+		b = protowire.AppendTag(b, fieldAddrs, protowire.BytesType)
+		b = protowire.AppendBytes(b, a.Bytes())
+	}
+	if p.Silent {
+		b = appendCount(b, fieldSilent, 1)
+	}
+	return b
 }
 
 func appendCount(b []byte, num protowire.Number, n uint64) []byte {
@@ -173,6 +194,7 @@ func decodePeer(f field) (p Peer, err error) {
 	if f.typ != protowire.BytesType {
 		return p, f.mistyped()
 	}
+	count := 0
 	err = fields(f.bytes, func(f field) (err error) {
 		switch f.num {
 		case fieldID:
@@ -186,16 +208,27 @@ func decodePeer(f field) (p Peer, err error) {
 				return fmt.Errorf("%w: not a peer ID", errProtocol)
 			}
 		case fieldInMesh:
-			var n int64
-			n, err = f.count(1)
-			p.InMesh = n == 1
+			p.InMesh, err = f.flag()
 		case fieldRTT:
 			var n int64
 			n, err = f.count(maxRTT.Microseconds())
 			p.RTT = time.Duration(n) * time.Microsecond
+		case fieldAddrs:
+			if f.typ != protowire.BytesType {
+				return f.mistyped()
+			}
+			if count++; count > maxAddrs || len(f.bytes) > maxAddr {
+				return fmt.Errorf("%w: more than %d addresses, or of more than %d bytes", errProtocol, maxAddrs, maxAddr)
+			}
+			// One that can't be read is of a kind that a later version knows.
+			if a, err := ma.NewMultiaddrBytes(f.bytes); err == nil {
+				p.Addrs = append(p.Addrs, a)
+			}
+		case fieldSilent:
+			p.Silent, err = f.flag()
 		}
 		return err
-	}, 0)
+	}, fieldAddrs)
 	if err == nil && p.ID == "" {
 		err = fmt.Errorf("%w: a peer without its ID", errProtocol)
 	}
@@ -222,6 +255,11 @@ func (f field) count(most int64) (int64, error) {
 		return 0, fmt.Errorf("%w: field %d is %d, over %d", errProtocol, f.num, f.varint, most)
 	}
 	return int64(f.varint), nil
+}
+
+func (f field) flag() (bool, error) {
+	n, err := f.count(1)
+	return n == 1, err
 }
 
 func (f field) text(most int) (string, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -35,7 +37,10 @@ func manyPeers(tb testing.TB, n int) []Peer {
 	tb.Helper()
 	peers := make([]Peer, n)
 	for i := range peers {
-		peers[i] = Peer{ID: testID(tb, i), InMesh: true, RTT: maxRTT}
+		peers[i] = Peer{ID: testID(tb, i), InMesh: true, RTT: maxRTT, Silent: true}
+		for j := range maxAddrs {
+			peers[i].Addrs = append(peers[i].Addrs, ma.StringCast(fmt.Sprintf("/dns6/%s/tcp/65535/ws", strings.Repeat(string(rune('a'+j)), maxAddr-8))))
+		}
 	}
 	return peers
 }
@@ -54,7 +59,11 @@ func TestReportsComeBack(t *testing.T) {
 		"alone":   {Agent: "p2ping/1"},
 		"nothing": {Entries: 1},
 		"some": {Agent: "é", Entries: 3, Pings: 5, TopicPeers: 9, Peers: []Peer{
-			{ID: testID(t, 1)}, {ID: testID(t, 2), InMesh: true}, {ID: testID(t, 3), RTT: 1234 * time.Microsecond},
+			{ID: testID(t, 1)},
+			{ID: testID(t, 2), InMesh: true},
+			{ID: testID(t, 3), RTT: 1234 * time.Microsecond},
+			{ID: testID(t, 4), Silent: true},
+			{ID: testID(t, 5), Addrs: []ma.Multiaddr{ma.StringCast("/ip4/1.2.3.4/udp/5/quic-v1"), ma.StringCast("/ip6/::1/tcp/5/ws")}},
 		}},
 		"largest": largest(t),
 	} {
@@ -70,9 +79,11 @@ func TestReportsComeBack(t *testing.T) {
 
 // TestProtocolExample is the example in PROTOCOL.md.
 func TestProtocolExample(t *testing.T) {
-	r := Report{Agent: "x", Entries: 2, Pings: 300, TopicPeers: 1, Peers: []Peer{{ID: testID(t, 7), InMesh: true, RTT: 1500 * time.Microsecond}}}
+	r := Report{Agent: "x", Entries: 2, Pings: 300, TopicPeers: 1, Peers: []Peer{{
+		ID: testID(t, 7), InMesh: true, RTT: 1500 * time.Microsecond, Addrs: []ma.Multiaddr{ma.StringCast("/ip4/1.2.3.4/tcp/6001")},
+	}}}
 	want := "0a0178" + "1002" + "18ac02" + "2001" +
-		"2a2d" + "0a26" + hex.EncodeToString([]byte(testID(t, 7))) + "1001" + "18dc0b"
+		"2a37" + "0a26" + hex.EncodeToString([]byte(testID(t, 7))) + "1001" + "18dc0b" + "2208" + "0401020304" + "061771"
 	if got := hex.EncodeToString(r.encode()); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -119,6 +130,10 @@ func TestBadReports(t *testing.T) {
 		"a peer with two IDs":     told(id, id),
 		"a peer half in the mesh": told(id, count(fieldInMesh, 2)),
 		"a peer on the moon":      told(id, count(fieldRTT, uint64(maxRTT.Microseconds())+1)),
+		"a peer half silent":      told(id, count(fieldSilent, 2)),
+		"too many addresses":      told(id, bytes.Repeat(text(fieldAddrs, "x"), maxAddrs+1)),
+		"a long address":          told(id, text(fieldAddrs, strings.Repeat("x", maxAddr+1))),
+		"an address that counts":  told(id, count(fieldAddrs, 1)),
 		"a peer with a group":     told(id, protowire.AppendTag(nil, 9, protowire.EndGroupType)),
 	} {
 		if r, err := decodeReport(b); !errors.Is(err, errProtocol) {
@@ -137,7 +152,11 @@ func TestLaterVersionsAreUnderstood(t *testing.T) {
 			}[typ]...)
 		}
 	}
-	if r, err := decodeReport(b); err != nil || r.Agent != "later" {
+	unread := protowire.AppendBytes(protowire.AppendTag(nil, fieldAddrs, protowire.BytesType), []byte{0xff, 0xff, 0xff})
+	unread = append((Peer{ID: testID(t, 1)}).encode(), unread...)
+	b = append(appendCount(b, fieldTopicPeers, 1), protowire.AppendTag(nil, fieldPeers, protowire.BytesType)...)
+	b = protowire.AppendBytes(b, unread)
+	if r, err := decodeReport(b); err != nil || r.Agent != "later" || len(r.Peers) != 1 || len(r.Peers[0].Addrs) != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
@@ -145,7 +164,7 @@ func TestLaterVersionsAreUnderstood(t *testing.T) {
 func FuzzReport(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(largest(f).encode())
-	f.Add(Report{Agent: "x", TopicPeers: 1, Peers: []Peer{{ID: testID(f, 1), RTT: 1}}}.encode())
+	f.Add(Report{Agent: "x", TopicPeers: 1, Peers: []Peer{{ID: testID(f, 1), RTT: 1, Addrs: []ma.Multiaddr{ma.StringCast("/ip4/1.2.3.4/tcp/5")}}}}.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := decodeReport(b)
 		if err != nil {
