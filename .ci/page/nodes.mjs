@@ -110,9 +110,9 @@ export class Node {
     execFileSync("curl", args, { input: body, stdio: ["pipe", "ignore", "inherit"] });
   }
 
-  // met waits until so many peers are on the topic.
+  // met waits until so many peers are on the topic, and have said who they are.
   met(n) {
-    return until(`${this.name} meets ${n} on the topic`, async () => (await this.get("/peers")).peers.filter((p) => p.on_topic).length >= n);
+    return until(`${this.name} meets ${n} on the topic`, async () => (await this.get("/peers")).peers.filter((p) => p.on_topic && p.agent).length >= n);
   }
 }
 

@@ -103,6 +103,39 @@ test("draws the network, and says the same in a table", async () => {
   assert.match(await page.locator("#digest").textContent(), /^[0-9a-f]{64}$/);
 });
 
+test("draws what lies beyond the neighbours, and says what is not drawn", async () => {
+  const shy = [];
+  for (const flags of [[], [], [], ["--status=false"]]) {
+    const knows = shy.length ? ["--bootstrap", shy.at(-1).address] : [];
+    shy.push(await new Node(`shy${shy.length + 1}`, "--discovery=false", ...flags, ...knows).start());
+  }
+  try {
+    for (const [i, n] of [1, 2, 2, 1].entries()) await shy[i].met(n);
+    const page = await visit(shy[0]);
+    page.excused = unreachable; // when it is over
+    await page.locator(".drawing .node.far").nth(1).waitFor({ timeout: 30_000 });
+    assert.equal(await page.locator(".drawing .node.peer").count(), 1);
+    assert.equal(await page.locator(".drawing .node.far.mute").count(), 1);
+    assert.equal(await page.locator(".drawing .node.far.mute .sub").textContent(), "answers nobody");
+    assert.equal(await page.locator(".drawing line.edge").count(), 3);
+    const claims = await page.locator(".drawing line.edge.claim title").allTextContents();
+    assert.equal(claims.length, 1);
+    assert.ok(claims[0].endsWith(`claimed by ${shy[2].id.slice(-8)} alone`), claims[0]);
+    assert.match(await page.locator("#drawing-note").textContent(), /Drawn: 4 nodes and 3 links.*More may lie beyond, and is not drawn: 1 node answers nobody\./);
+    const rows = await page.locator("#beyond tbody tr").evaluateAll((all) => all.map((tr) => [...tr.cells].map((c) => c.textContent.trim())));
+    const [three, four] = [shy[2], shy[3]].map((n) => rows.find((r) => r[0] === n.id.slice(-8)));
+    assert.deepEqual(three.slice(1, 4), ["answered", "0", "2"]);
+    assert.deepEqual(four.slice(1, 6), ["answers nobody", "–", "–", shy[2].id.slice(-8), "–"]);
+    assert.deepEqual(await axe(page), []);
+    await page.locator("#network").screenshot({ path: path.join(shots, "beyond.png") });
+    // Asking them has made them nobody's peers.
+    assert.deepEqual((await shy[0].get("/peers")).peers.map((p) => p.peer_id), [shy[1].id]);
+    assert.deepEqual((await shy[2].get("/peers")).peers.filter((p) => p.on_topic).map((p) => p.peer_id).sort(), [shy[1].id, shy[3].id].sort());
+  } finally {
+    await Promise.all(shy.map((n) => n.stop()));
+  }
+});
+
 test("flies a ping along the edge it came by, unless motion is unwanted", async () => {
   const fast = await visit(nodes[1]);
   const calm = await visit(nodes[1], { reducedMotion: "reduce" });

@@ -11,7 +11,7 @@ const { Log, windowOf } = await load("log.js");
 const { Stats, Recent, ceiling } = await load("stats.js");
 const { Layout, most } = await load("layout.js");
 const { sortBy } = await load("table.js");
-const { graph } = await load("network.js");
+const { beyond, graph, missing, tellers } = await load("graph.js");
 const { Palette, cells, colours, hash } = await load("author.js");
 const { verdict } = await load("panels.js");
 const format = await load("format.js");
@@ -251,18 +251,31 @@ test("the graph", () => {
   const peers = [{ peer_id: "b", on_topic: true, in_mesh: true, rtt_ms: 3 }, { peer_id: "c", on_topic: false, in_mesh: false, rtt_ms: 0 }];
   const map = {
     complete: true,
-    nodes: [{ peer_id: "a" }, { peer_id: "b" }, { peer_id: "d", agent: "x" }],
+    nodes: [{ peer_id: "a", state: "answered" }, { peer_id: "b", state: "silent" }, { peer_id: "c", state: "silent" }, { peer_id: "d", agent: "x", state: "answered" }],
     edges: [
-      { from: "b", to: "a", in_mesh: false, claimed_by: ["from"] }, // this node knows better
-      { from: "d", to: "b", in_mesh: true, claimed_by: ["from"] },
-      { from: "d", to: "nobody", in_mesh: true, claimed_by: ["from"] },
+      { from: "b", to: "a", in_mesh: false, claimed_by: ["b"] }, // this node knows better
+      { from: "d", to: "b", in_mesh: true, claimed_by: ["d", "d"] },
+      { from: "d", to: "nobody", in_mesh: true, claimed_by: ["d"] },
       { from: "d", to: "d", claimed_by: [] },
     ],
   };
   const { nodes, edges } = graph("a", peers, map);
-  assert.deepEqual([...nodes.values()].map((n) => `${n.id} ${n.kind}`), ["a self", "b peer", "c peer", "d far"]);
+  assert.deepEqual([...nodes.values()].map((n) => `${n.id} ${n.kind} ${n.state}`), ["a self undefined", "b peer silent", "c peer undefined", "d far answered"]);
   assert.deepEqual(edges.map((e) => [e.key, e.mesh, e.claimed]), [["a b", true, 0], ["a c", false, 0], ["b d", true, 1]]);
+  assert.deepEqual(edges.map(tellers), ["seen by this node itself", "seen by this node itself", "claimed by d alone"]);
+  assert.equal(tellers({ claimed: 2, by: ["a", "b"] }), "claimed by both ends");
+  assert.deepEqual(beyond("a", peers, map).map((n) => n.peer_id), ["d"]);
+  assert.deepEqual(beyond("a", peers, null), []);
   assert.equal(graph("", peers, null).nodes.size, 0);
+});
+
+test("what a map lacks", () => {
+  const nodes = [["silent"], ["silent"], ["unreached"], ["unasked"], ["unasked"], ["answered", 65], ["made up"]].map(([state, topic_peers = 1]) => ({ state, topic_peers }));
+  assert.deepEqual(missing({ nodes, left: 1, undrawn: 1200, ended_early: true }), [
+    "2 nodes answer nobody", "1 node did not answer", "of 1 nobody tells where it is", "1 node was left unasked",
+    "the map has no room for 1,200 more", "1 node has more peers than told", "time ran out",
+  ]);
+  assert.deepEqual(missing({ nodes: [], left: 0, undrawn: 0, ended_early: false }), []);
 });
 
 test("sorting rows", () => {

@@ -4,11 +4,12 @@ import { API } from "./api.js";
 import { Palette } from "./author.js";
 import { askToken, openDetail } from "./dialogs.js";
 import { clip, count, delay, plural, short, span } from "./format.js";
+import { beyond } from "./graph.js";
 import { Hour } from "./hour.js";
 import { List } from "./list.js";
 import { Log } from "./log.js";
 import { Network } from "./network.js";
-import { Identity, SyncPanel, peersTable } from "./panels.js";
+import { Identity, SyncPanel, beyondTable, peersTable } from "./panels.js";
 import { bars, lines } from "./plot.js";
 import { setUpSending } from "./send.js";
 import { Follower } from "./sse.js";
@@ -36,6 +37,7 @@ const state = { self: "", peers: [], map: null, sync: null };
 const identity = new Identity({ palette, now });
 const syncPanel = new SyncPanel({ palette, now });
 const showPeers = peersTable({ palette, now });
+const showBeyond = beyondTable({ palette });
 const network = new Network({ svg: find("drawing"), note: find("drawing-note"), palette, calm: () => motion.matches });
 const list = new List({
   box: find("list"), space: find("list-space"), log, palette, now, receipts,
@@ -203,8 +205,8 @@ async function poll() {
 
 let mapped = -mapEvery;
 
-// lookAtMap is waited for by nobody: the node asks its peers, and a slow one
-// has seconds to answer.
+// lookAtMap is waited for by nobody: the node asks the network, which takes up
+// to 15 seconds. Whoever asks meanwhile gets the same map.
 function lookAtMap() {
   if (Date.now() - mapped < mapEvery) return;
   mapped = Date.now();
@@ -227,11 +229,13 @@ function soon() {
 
 function showPanels() {
   showPeers(state.peers);
+  showBeyond(beyond(state.self, state.peers, state.map));
   find("fig-peers").textContent = count(onTopic());
   find("fig-peers-label").textContent = onTopic() === 1 ? "peer on the topic" : "peers on the topic";
   if (state.sync) syncPanel.show(state.sync);
   network.update({ self: state.self, peers: state.peers, map: state.map, authors });
   find("legend-claim").hidden = !state.map;
+  find("legend-mute").hidden = !state.map?.nodes.some((n) => !n.answered);
   showActivity();
   tick();
 }

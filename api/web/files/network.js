@@ -3,6 +3,7 @@
 
 import { element, identicon } from "./author.js";
 import { clip, delay, plural, short } from "./format.js";
+import { graph, keyOf, missing, stateWords, tellers } from "./graph.js";
 import { Layout, bounds, most } from "./layout.js";
 
 const flightTime = 700; // ms that a ping takes along an edge
@@ -111,20 +112,22 @@ export class Network {
     const crowd = Math.min(1, Math.max(0.5, Math.sqrt(9 / this.#layout.nodes.length)));
     node.radius = rem * crowd * { self: 2.1, peer: 1.6, far: 1.2 }[info.kind];
     const side = node.radius * 1.1;
-    node.box.setAttribute("class", `node ${info.kind} a${this.#palette.colour(info.id)}${info.onTopic ? "" : " off"}`);
+    const mute = stateWords[info.state] ? " mute" : "";
+    node.box.setAttribute("class", `node ${info.kind} a${this.#palette.colour(info.id)}${info.onTopic ? "" : " off"}${mute}`);
     node.circle.setAttribute("r", node.radius);
     for (const [name, value] of Object.entries({ x: -side / 2, y: -side / 2, width: side, height: side })) node.icon.setAttribute(name, value);
     node.label.textContent = info.kind === "far" && this.#layout.nodes.length > 2 * crowded ? "" : short(info.id);
     node.label.setAttribute("y", node.radius + rem * 1.05);
     node.sub.setAttribute("y", node.radius + rem * 2);
-    node.sub.textContent = info.kind === "self" ? "this node" : info.onTopic ? "" : "not on the topic";
-    node.title.textContent = clip(`${info.id}\n${info.agent ?? ""}`, 200);
+    node.sub.textContent = info.kind === "self" ? "this node" : !info.onTopic ? "not on the topic" : node.label.textContent && (stateWords[info.state] ?? "");
+    node.title.textContent = clip([info.id, info.agent, stateWords[info.state]].filter(Boolean).join("\n"), 200);
   }
 
   #drawEdge(edge) {
     let drawn = this.#edges.get(edge.key);
     if (!drawn) {
-      drawn = { line: element("line"), label: element("text", { class: "rtt", "dominant-baseline": "central" }) };
+      drawn = { line: element("line"), title: element("title"), label: element("text", { class: "rtt", "dominant-baseline": "central" }) };
+      drawn.line.append(drawn.title);
       this.#layers[0].append(drawn.line);
       this.#layers[1].append(drawn.label);
       this.#edges.set(edge.key, drawn);
@@ -132,6 +135,7 @@ export class Network {
     Object.assign(drawn, { from: edge.from, to: edge.to });
     const hot = drawn.line.classList.contains("hot") ? " hot" : "";
     drawn.line.setAttribute("class", `edge${edge.mesh ? " mesh" : ""}${edge.claimed === 1 ? " claim" : ""}${hot}`);
+    drawn.title.textContent = `${short(edge.from)} – ${short(edge.to)}\n${tellers(edge)}`;
     const near = edge.claimed === 0 || this.#layout.nodes.length <= crowded;
     drawn.label.textContent = edge.rtt > 0 && near ? delay(edge.rtt) : "";
   }
@@ -144,7 +148,7 @@ export class Network {
     const words = [];
     if (map) {
       words.push(`Drawn: ${plural(nodes.size - left, "node")} and ${plural(edges.length, "link")} that nodes tell of.`);
-      words.push(map.complete ? "Every node that was heard of has answered." : "Some did not answer, so there may be more.");
+      words.push(map.complete ? "Every node that was heard of has answered." : `More may lie beyond, and is not drawn: ${missing(map).join(", ")}.`);
     } else {
       words.push(`Drawn: this node and the ${peers.length === 1 ? "one peer" : plural(peers.length, "peer")} it is connected to.`);
       words.push("What lies beyond its neighbours it does not know, so it is not drawn.");
@@ -224,37 +228,10 @@ export class Network {
 
 const set = (e, values) => { for (const [name, v] of Object.entries(values)) e.setAttribute(name, v.toFixed(1)); };
 
-const keyOf = (a, b) => (a < b ? `${a} ${b}` : `${b} ${a}`);
-
 function sweep(drawn, wanted, remove) {
   for (const [key, value] of drawn) {
     if (wanted.has(key)) continue;
     remove(value);
     drawn.delete(key);
   }
-}
-
-// graph makes nodes and edges of what this node knows itself, and of what the
-// map says of others: {nodes: Map of id -> {id, kind, onTopic, agent}, edges:
-// [{key, from, to, mesh, rtt, claimed}]}. This node comes first. claimed is the
-// number of ends that tell of the edge; 0 where this node is one of them.
-export function graph(self, peers, map) {
-  const nodes = new Map();
-  const edges = new Map();
-  if (!self) return { nodes, edges: [] };
-  nodes.set(self, { id: self, kind: "self", onTopic: true });
-  for (const p of peers) {
-    nodes.set(p.peer_id, { id: p.peer_id, kind: "peer", onTopic: p.on_topic, agent: p.agent });
-    const key = keyOf(self, p.peer_id);
-    edges.set(key, { key, from: self, to: p.peer_id, mesh: p.in_mesh, rtt: p.rtt_ms, claimed: 0 });
-  }
-  for (const n of map?.nodes ?? []) {
-    if (!nodes.has(n.peer_id)) nodes.set(n.peer_id, { id: n.peer_id, kind: "far", onTopic: true, agent: n.agent });
-  }
-  for (const e of map?.edges ?? []) {
-    const key = keyOf(e.from, e.to);
-    if (edges.has(key) || e.from === e.to || !nodes.has(e.from) || !nodes.has(e.to)) continue;
-    edges.set(key, { key, from: e.from, to: e.to, mesh: e.in_mesh, rtt: e.rtt_ms, claimed: new Set(e.claimed_by ?? []).size });
-  }
-  return { nodes, edges: [...edges.values()] };
 }

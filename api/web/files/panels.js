@@ -2,6 +2,7 @@
 
 import { digestArt, identicon } from "./author.js";
 import { bytes, clip, clock, count, delay, instant, plural, short, span } from "./format.js";
+import { stateWords } from "./graph.js";
 import { Table } from "./table.js";
 
 const find = (id) => document.getElementById(id);
@@ -132,6 +133,28 @@ export function peersTable({ palette, now }) {
     find("peers-empty").hidden = peers.length > 0;
     find("peers").parentElement.hidden = peers.length === 0;
     table.update(peers.map((p) => ({ ...p, key: p.peer_id })));
+  };
+}
+
+// beyondTable makes the table of the nodes that this node is not connected to.
+export function beyondTable({ palette }) {
+  const told = (n) => n.seen_by.map(short).join(" ");
+  const held = (value) => (n) => (n.answered ? value(n) : NaN);
+  const number = (title, value) => ({ title, number: true, value: held(value), fill: (cell, n) => { cell.textContent = n.answered ? count(value(n)) : "–"; } });
+  const table = new Table(find("beyond"), [
+    { title: "Node", value: (n) => short(n.peer_id), fill: peerCell(palette) },
+    { title: "State", value: (n) => n.state, fill: (cell, n) => {
+      cell.textContent = stateWords[n.state] ?? "answered";
+      cell.className = n.answered ? "good" : "warn";
+    } },
+    number("Pings", (n) => n.pings),
+    number("Peers", (n) => n.topic_peers),
+    { title: "Told of by", value: told, fill: stranger(told) },
+    { title: "Agent", value: (n) => n.agent, fill: stranger((n) => n.agent || "–") },
+  ]);
+  return (nodes) => {
+    find("beyond").parentElement.hidden = nodes.length === 0;
+    table.update(nodes.map((n) => ({ ...n, key: n.peer_id })));
   };
 }
 
