@@ -153,14 +153,67 @@ func TestAStreamWaitsForABusyNode(t *testing.T) {
 	}
 }
 
+func TestPlainPing(t *testing.T) {
+	for _, test := range []struct {
+		in    string
+		want  line
+		plain bool
+	}{
+		{`{"text":"a"}`, line{text: "a"}, true},
+		{"{\"text\":\"a\"}\r", line{text: "a"}, true},
+		{`{"text":""}`, line{}, true},
+		{`{"text": "Привет <&>", "key": "k"}`, line{text: "Привет <&>", key: "k"}, true},
+		{" { \"key\" :\t\"\" , \"text\" : \"a\" } ", line{text: "a"}, true},
+		{`{}`, line{}, false},
+		{`{"key":"k"}`, line{}, false},
+		{`{"text":"a",}`, line{}, false},
+		{`{"text":"a"`, line{}, false},
+		{`{"text":"a`, line{}, false},
+		{`{"text":"a"}}`, line{}, false},
+		{`{"text":"a"}{"text":"b"}`, line{}, false},
+		{`{"text":"a" "key":"b"}`, line{}, false},
+		{`{,"text":"a"}`, line{}, false},
+		{`{"text":"a","text":"b"}`, line{}, false},
+		{`{"Text":"a"}`, line{}, false},
+		{`{"text":"\u0061"}`, line{}, false},
+		{`{"text":"a","key":null}`, line{}, false},
+		{`{"text":"a","x":"b"}`, line{}, false},
+		{"{\"text\":\"a\tb\"}", line{}, false},
+		{"{\"text\":\"\xff\"}", line{}, false},
+		{"{\"text\":\"\x7f\"}\v", line{}, false},
+		{``, line{}, false},
+	} {
+		if got, plain := plainPing([]byte(test.in)); got != test.want || plain != test.plain {
+			t.Errorf("plainPing(%q) = %+v, %t; want %+v, %t", test.in, got, plain, test.want, test.plain)
+		}
+	}
+}
+
+// FuzzDecodePing holds what is read without encoding/json to what that reads.
 func FuzzDecodePing(f *testing.F) {
 	f.Add([]byte(`{"text":"a","key":"b"}`))
+	f.Add([]byte(" {\t\"key\" : \"\", \"text\" : \"a\u00e9\\n\" } \r"))
+	f.Add([]byte(`{"text":"a","Text":"b","text":null}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := decodePing(b)
 		if err == nil && checkText(l.text) != nil {
 			t.Errorf("%q was let through", b)
 		}
+		slow, slowErr := decodeJSON(b)
+		if l != slow || (err == nil) != (slowErr == nil) || err != nil && asProblem(err).refusal != asProblem(slowErr).refusal {
+			t.Errorf("%q is %+v, %v; encoding/json says %+v, %v", b, l, err, slow, slowErr)
+		}
 	})
+}
+
+func BenchmarkDecodePing(b *testing.B) {
+	in := []byte(`{"text":"a ping of the usual length, a bit"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := decodePing(in); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func TestReceipts(t *testing.T) {
