@@ -99,7 +99,7 @@ func (n *Network) deliveries(all []Sent) (deliveries, error) {
 			}
 			took := a.at.Sub(s.At)
 			found.vias[a.via]++
-			if took < soonest[s.From][i]-time.Microsecond { // ledgers keep whole ones
+			if took < soonest[s.From][i] {
 				found.early++
 			}
 			if s.Paths[i] != unreached { // else it was cut off at the time

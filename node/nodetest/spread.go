@@ -28,7 +28,8 @@ type Load struct {
 type Sent struct {
 	From int
 	ID   entry.ID
-	At   time.Time
+	// At is when, in whole microseconds, as ledgers keep times.
+	At time.Time
 	// Paths are how long it takes from there to each node over the connections
 	// of that moment, when nothing but latency delays it.
 	Paths []time.Duration
@@ -68,7 +69,7 @@ func (n *Network) send(from, size int) Sent {
 	n.t.Helper()
 	s := Sent{
 		From:  from,
-		At:    time.Now(),
+		At:    time.Now().Truncate(time.Microsecond),
 		Paths: n.links().shortest(from, n.opts.World.latency),
 		lives: make([]*life, len(n.Nodes)),
 	}
