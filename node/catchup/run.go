@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
-	"runtime/debug"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"p2ping/node/streams"
 )
 
 const (
@@ -250,29 +251,10 @@ func (s *Syncer) open(ctx context.Context, p peer.ID, talk func(network.Stream) 
 	return s.use(ctx, stream, sessionMemory, talk)
 }
 
-// use lets talk use a stream, under the resource manager's eyes, and closes
-// it, or resets it after an error, a panic, or the end of ctx.
-func (s *Syncer) use(ctx context.Context, stream network.Stream, memory int, talk func(network.Stream) error) (err error) {
-	defer context.AfterFunc(ctx, func() { _ = stream.Reset() })()
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("a panic in a session: %v", r)
-			s.cfg.Logger.Error("a catch-up session panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-		}
-		if err != nil {
-			_ = stream.Reset()
-			return
-		}
-		_ = stream.Close()
-	}()
-	if err := stream.Scope().SetService(service); err != nil {
-		return fmt.Errorf("accounting for a session: %w", err)
-	}
-	if err := stream.Scope().ReserveMemory(memory, network.ReservationPriorityAlways); err != nil {
-		return fmt.Errorf("reserving memory for a session: %w", err)
-	}
-	defer stream.Scope().ReleaseMemory(memory)
-	return talk(stream)
+// use lets talk use a stream, which may take so much memory, in bytes.
+func (s *Syncer) use(ctx context.Context, on network.Stream, memory int, talk func(network.Stream) error) error {
+	terms := streams.Terms{Service: service, Memory: memory, Logger: s.cfg.Logger}
+	return terms.Use(ctx, on, func() error { return talk(on) })
 }
 
 // handle answers a session that a peer begins. It runs on a goroutine of the

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"p2ping/node/streams"
 )
 
 // Bounds of answering.
@@ -108,7 +109,7 @@ func (f *Finder) handle(s network.Stream) {
 		defer f.answers.leave()
 		ctx, cancel := context.WithTimeout(f.stopped, answerTime)
 		defer cancel()
-		err = f.use(ctx, s, func() error { return f.answer(s) })
+		err = f.terms().Use(ctx, s, func() error { return f.answer(s) })
 	} else {
 		_ = s.Reset()
 	}
@@ -159,27 +160,7 @@ func (f *Finder) sample(asker peer.ID, to end, n int) []record {
 	return records
 }
 
-// use lets talk use a stream, under the resource manager's eyes, and closes
-// it, or resets it after an error, a panic, or the end of ctx.
-func (f *Finder) use(ctx context.Context, s network.Stream, talk func() error) (err error) {
-	defer context.AfterFunc(ctx, func() { _ = s.Reset() })()
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("a panic in discovery: %v", r)
-			f.cfg.Logger.Error("discovery panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-		}
-		if err != nil {
-			_ = s.Reset()
-			return
-		}
-		_ = s.Close()
-	}()
-	if err := s.Scope().SetService(service); err != nil {
-		return fmt.Errorf("accounting for a stream: %w", err)
-	}
-	if err := s.Scope().ReserveMemory(answerMemory, network.ReservationPriorityAlways); err != nil {
-		return fmt.Errorf("reserving memory: %w", err)
-	}
-	defer s.Scope().ReleaseMemory(answerMemory)
-	return talk()
+// terms are those of the protocol's streams.
+func (f *Finder) terms() streams.Terms {
+	return streams.Terms{Service: service, Memory: answerMemory, Logger: f.cfg.Logger}
 }

@@ -175,7 +175,7 @@ func (f *Finder) question(ctx context.Context, id peer.ID) (a answer, err error)
 	if err != nil {
 		return a, fmt.Errorf("opening a stream: %w", err)
 	}
-	err = f.use(ctx, s, func() error {
+	err = f.terms().Use(ctx, s, func() error {
 		q := request{topic: topicTag(f.cfg.Topic), instance: f.instance, most: maxRecords}
 		if _, err := s.Write(q.encode()); err != nil {
 			return fmt.Errorf("writing a request: %w", err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"p2ping/node/discovery"
+	"p2ping/node/streams"
 )
 
 // Bounds of answering.
@@ -129,7 +129,7 @@ func (m *Mapper) handle(s network.Stream) {
 		defer m.answers.leave()
 		ctx, cancel := context.WithTimeout(m.stopped, answerTime)
 		defer cancel()
-		err = m.use(ctx, s, func() error { return m.answer(s) })
+		err = m.terms().Use(ctx, s, func() error { return m.answer(s) })
 	} else {
 		_ = s.Reset()
 	}
@@ -179,27 +179,7 @@ func silent(h host.Host, id peer.ID) bool {
 	return err == nil && len(spoken) > 0 && !slices.Contains(spoken, Protocol)
 }
 
-// use lets talk use a stream, under the resource manager's eyes and until ctx
-// ends, and closes it, or resets it after an error or a panic.
-func (m *Mapper) use(ctx context.Context, s network.Stream, talk func() error) (err error) {
-	defer context.AfterFunc(ctx, func() { _ = s.Reset() })()
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("a panic in the status protocol: %v", r)
-			m.cfg.Logger.Error("the status protocol panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-		}
-		if err != nil {
-			_ = s.Reset()
-			return
-		}
-		_ = s.Close()
-	}()
-	if err := s.Scope().SetService(service); err != nil {
-		return fmt.Errorf("accounting for a stream: %w", err)
-	}
-	if err := s.Scope().ReserveMemory(streamMemory, network.ReservationPriorityAlways); err != nil {
-		return fmt.Errorf("reserving memory: %w", err)
-	}
-	defer s.Scope().ReleaseMemory(streamMemory)
-	return talk()
+// terms are those of the protocol's streams.
+func (m *Mapper) terms() streams.Terms {
+	return streams.Terms{Service: service, Memory: streamMemory, Logger: m.cfg.Logger}
 }

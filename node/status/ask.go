@@ -67,7 +67,7 @@ func (m *Mapper) askOn(ctx context.Context, h host.Host, id peer.ID) (r Report, 
 		return Report{}, fmt.Errorf("opening a stream: %w", err)
 	}
 	by := []network.Conn{s.Conn()}
-	err = m.use(ctx, s, func() error {
+	err = m.terms().Use(ctx, s, func() error {
 		tag := topicTag(m.cfg.Topic)
 		if _, err := s.Write(tag[:]); err != nil {
 			return fmt.Errorf("asking: %w", err)
