@@ -28,30 +28,31 @@ var (
 
 // plan is what is measured.
 type plan struct {
-	count  int
-	even   bool
-	settle time.Duration
-	load   Load
+	Nodes  int
+	Even   bool // as many nodes in each region
+	Settle time.Duration
+	Load   Load
 	// Shares: of the nodes, and of the nodes in a minute.
-	liars, swallowers, churn float64
+	Liars, Swallowers, Churn float64
 }
 
 // asked is the plan that the flags describe.
 func asked() plan {
 	return plan{
-		count:      *nodesFlag,
-		even:       *evenFlag,
-		settle:     *settleFlag,
-		load:       Load{Messages: *messagesFlag, Every: *everyFlag, Size: *sizeFlag, Patience: 2 * time.Minute},
-		liars:      *liarsFlag,
-		swallowers: *eclipseFlag,
-		churn:      *churnFlag,
+		Nodes:      *nodesFlag,
+		Even:       *evenFlag,
+		Settle:     *settleFlag,
+		Load:       Load{Messages: *messagesFlag, Every: *everyFlag, Size: *sizeFlag, Patience: 2 * time.Minute},
+		Liars:      *liarsFlag,
+		Swallowers: *eclipseFlag,
+		Churn:      *churnFlag,
 	}
 }
 
 // measurement is one run of the benchmark.
 type measurement struct {
 	Seed uint64
+	Plan plan
 	Propagation
 	// WallSeconds is what the run took here, which depends on the machine.
 	WallSeconds float64
@@ -64,13 +65,13 @@ func measure(t *testing.T, seed uint64, p plan) measurement {
 	var stage atomic.Value
 	stage.Store("")
 	opts := options()
-	opts.World = newWorld(seed, p.count, p.even)
-	opts.Roles = rolesOf(seed, p.count, p.liars, p.swallowers)
+	opts.World = newWorld(seed, p.Nodes, p.Even)
+	opts.Roles = rolesOf(seed, p.Nodes, p.Liars, p.Swallowers)
 	opts.World.draw(opts.Roles)
-	opts.Discovery = p.churn > 0
+	opts.Discovery = p.Churn > 0
 	opts.Progress = func(s string) { stage.Store(s) }
 	defer every(10*time.Second, func() { t.Logf("seed %d: %v", seed, stage.Load()) })()
-	m := measurement{Seed: seed}
+	m := measurement{Seed: seed, Plan: p}
 	Run(t, seed, opts, func(t *testing.T, n *Network) { m.Propagation = propagation(t, n, p) })
 	m.WallSeconds = time.Since(began).Seconds()
 	return m
@@ -100,10 +101,10 @@ func every(d time.Duration, f func()) (stop func()) {
 func propagation(t *testing.T, n *Network, p plan) Propagation {
 	t.Helper()
 	heap, stacks := memory()
-	n.Mingle(p.count)
+	n.Mingle(p.Nodes)
 	n.stage("all are connected")
-	churn := n.newChurn(p.churn)
-	wait(n, churn, p.settle*4/5)
+	churn := n.newChurn(p.Churn)
+	wait(n, churn, p.Settle*4/5)
 	var meters [3]*meter
 	read := func(i int) {
 		var err error
@@ -112,9 +113,9 @@ func propagation(t *testing.T, n *Network, p plan) Propagation {
 		}
 	}
 	read(0)
-	wait(n, churn, p.settle/5)
+	wait(n, churn, p.Settle/5)
 	read(1)
-	sent := n.Spread(p.load, churn)
+	sent := n.Spread(p.Load, churn)
 	read(2)
 	n.stage("looking in all ledgers")
 	found, err := n.deliveries(sent)
@@ -125,16 +126,16 @@ func propagation(t *testing.T, n *Network, p plan) Propagation {
 		t.Errorf("%d pings came before any path allows", found.early)
 	}
 	sum := found.propagation()
-	sum.Members, sum.Messages, sum.Left = n.members(), p.load.Messages, churn.left()
+	sum.Members, sum.Messages, sum.Left = n.members(), p.Load.Messages, churn.left()
 	sizes, held := n.meshes()
 	sum.Mesh, sum.Swallowed = quantiles(sizes), quantiles(held)
-	sum.Copies = meters[1].receivedSince(meters[2]) / float64(p.load.Messages)
+	sum.Copies = meters[1].receivedSince(meters[2]) / float64(p.Load.Messages)
 	bytes, minutes := meters[0].bytesSince(meters[1])
-	sum.RestBytes = bytes / minutes / float64(p.count)
+	sum.RestBytes = bytes / minutes / float64(p.Nodes)
 	bytes, minutes = meters[1].bytesSince(meters[2])
-	sum.Bytes = (bytes/float64(p.count) - sum.RestBytes*minutes) / float64(p.load.Messages)
+	sum.Bytes = (bytes/float64(p.Nodes) - sum.RestBytes*minutes) / float64(p.Load.Messages)
 	liveHeap, liveStacks := memory()
-	sum.Heap, sum.Stacks = (liveHeap-heap)/float64(p.count), (liveStacks-stacks)/float64(p.count)
+	sum.Heap, sum.Stacks = (liveHeap-heap)/float64(p.Nodes), (liveStacks-stacks)/float64(p.Nodes)
 	return sum
 }
 
@@ -148,14 +149,18 @@ func wait(n *Network, churn *Churn, d time.Duration) {
 
 // TestPropagation measures how long pings take to all nodes of a network in
 // which latencies and lines are those of the real world, against the shortest
-// paths over its connections. Without -nodes it only sees that small networks
-// keep what must hold.
+// paths over its connections:
+//
+//	go test ./node/nodetest -run '^TestPropagation$' -nodes 500 -seeds 4 -v -timeout 2h
+//
+// A minute of 500 nodes takes about half a minute here, and so does connecting
+// them. Without -nodes it only sees that small networks keep what must hold.
 func TestPropagation(t *testing.T) {
 	if *nodesFlag == 0 {
 		load := Load{Messages: 4, Every: time.Second, Size: 100, Patience: 2 * time.Minute}
 		for name, p := range map[string]plan{
-			"honest":  {count: 20, settle: 5 * time.Second, load: load},
-			"trouble": {count: 10, settle: 5 * time.Second, load: load, liars: 0.2, swallowers: 0.2, churn: 2},
+			"honest":  {Nodes: 20, Settle: 5 * time.Second, Load: load},
+			"trouble": {Nodes: 10, Settle: 5 * time.Second, Load: load, Liars: 0.2, Swallowers: 0.2, Churn: 2},
 		} {
 			t.Run(name, func(t *testing.T) { checkSmall(t, p, measure(t, 1, p)) })
 		}
@@ -196,13 +201,13 @@ func checkSmall(t *testing.T, p plan, m measurement) {
 	}
 	// A peer sends a ping at most once by gossip, and once more when it is asked
 	// to because it announced it.
-	if most := 2 * float64(p.count-1); m.Copies < 0.5 || m.Copies > most {
+	if most := 2 * float64(p.Nodes-1); m.Copies < 0.5 || m.Copies > most {
 		t.Errorf("a node received a ping %.1f times", m.Copies)
 	}
-	if (m.Left > 0) != (p.churn > 0) {
+	if (m.Left > 0) != (p.Churn > 0) {
 		t.Errorf("%d nodes left", m.Left)
 	}
-	if swallowed := m.Swallowed.Max > 0; swallowed != (p.swallowers > 0) {
+	if swallowed := m.Swallowed.Max > 0; swallowed != (p.Swallowers > 0) {
 		t.Errorf("%.2f of a mesh are swallowers at most", m.Swallowed.Max)
 	}
 }
@@ -243,12 +248,12 @@ func table(all ...measurement) string {
 	row("copies a node a ping", decimals(2), func(m measurement) float64 { return m.Copies })
 	row("mesh: p50", decimals(0), func(m measurement) float64 { return m.Mesh.P50 })
 	row("      max", decimals(0), func(m measurement) float64 { return m.Mesh.Max })
-	if *eclipseFlag > 0 {
+	if all[0].Plan.Swallowers > 0 {
 		row("swallowers in a mesh: p50", percent, func(m measurement) float64 { return m.Swallowed.P50 })
 		row("                      p99", percent, func(m measurement) float64 { return m.Swallowed.P99 })
 		row("                      max", percent, func(m measurement) float64 { return m.Swallowed.Max })
 	}
-	if *churnFlag > 0 {
+	if all[0].Plan.Churn > 0 {
 		row("nodes that left", decimals(0), func(m measurement) float64 { return float64(m.Left) })
 	}
 	row("pings held at the end", percent, func(m measurement) float64 { return m.Held })
