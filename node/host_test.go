@@ -249,7 +249,7 @@ func gathered(t *testing.T, g prometheus.Gatherer) []string {
 // constants promise, and no more.
 func TestLimitsLetALANIn(t *testing.T) {
 	for _, from := range []string{"/ip4/198.51.100.7/tcp/1234", "/ip6/2001:db8:1:2::7/tcp/1234"} {
-		limits, err := newLimits(false)
+		limits, err := newLimits(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,7 +279,7 @@ func TestLimitsLetALANIn(t *testing.T) {
 }
 
 func TestLimitsBoundTheWhole(t *testing.T) {
-	limits, err := newLimits(false)
+	limits, err := newLimits(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,13 +5,15 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	circuit "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"github.com/libp2p/go-libp2p/x/rate"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // What a node grants the network, whatever machine it runs on. libp2p's own
@@ -48,17 +50,19 @@ const (
 	sitePrefixes = 2
 )
 
-// newLimits makes the resource manager. The caller, or the host it is given
-// to, closes it.
-func newLimits(metrics bool) (network.ResourceManager, error) {
-	defaults := rcmgr.DefaultLimits // a copy: its maps are nil until set below
-	libp2p.SetDefaultServiceLimits(&defaults)
+// newLimits makes the resource manager, which registers its metrics unless
+// they are nil. The caller, or the host it is given to, closes it.
+func newLimits(metrics prometheus.Registerer) (network.ResourceManager, error) {
 	inbound := rcmgr.ResourceLimits{ // a stream from every peer at once
 		Streams:         2 * maxConns,
 		StreamsInbound:  maxConns,
 		StreamsOutbound: maxConns,
 		Memory:          64 << 20,
 	}
+	// What libp2p grants a peer for protocols of its own.
+	identifyPeer := rcmgr.ResourceLimits{Streams: 32, StreamsInbound: 16, StreamsOutbound: 16, Memory: 1 << 20}
+	pingPeer := rcmgr.ResourceLimits{Streams: 4, StreamsInbound: 2, StreamsOutbound: 3, Memory: 1 << 20}
+	relayPeer := rcmgr.ResourceLimits{Streams: 128, StreamsInbound: 128, StreamsOutbound: 128, Memory: 32 << 20}
 	limits := rcmgr.PartialLimitConfig{
 		System: rcmgr.ResourceLimits{
 			Conns:           maxConns,
@@ -86,9 +90,20 @@ func newLimits(metrics bool) (network.ResourceManager, error) {
 			identify.ID:     inbound,
 			identify.IDPush: inbound,
 		},
+		ServicePeer: map[string]rcmgr.ResourceLimits{
+			identify.ServiceName: identifyPeer,
+			ping.ServiceName:     pingPeer,
+		},
+		ProtocolPeer: map[protocol.ID]rcmgr.ResourceLimits{
+			identify.ID:           identifyPeer,
+			identify.IDPush:       identifyPeer,
+			ping.ID:               pingPeer,
+			circuit.ProtoIDv2Hop:  relayPeer,
+			circuit.ProtoIDv2Stop: relayPeer,
+		},
 		ProtocolDefault: inbound,
 		ServiceDefault:  inbound,
-	}.Build(defaults.Scale(maxMemory, maxFDs))
+	}.Build(rcmgr.DefaultLimits.Scale(maxMemory, maxFDs))
 
 	opts := []rcmgr.Option{
 		rcmgr.WithLimitPerSubnet(
@@ -100,7 +115,8 @@ func newLimits(metrics bool) (network.ResourceManager, error) {
 		),
 		rcmgr.WithConnRateLimiters(newConnRates()),
 	}
-	if metrics {
+	if metrics != nil {
+		rcmgr.MustRegisterWith(metrics) // twice is fine
 		tracer, err := rcmgr.NewStatsTraceReporter()
 		if err != nil {
 			return nil, fmt.Errorf("tracing the resource manager: %w", err)

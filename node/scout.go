@@ -1,18 +1,15 @@
 package node
 
 import (
-	"errors"
+	"crypto/rand"
 	"fmt"
 
-	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/connmgr"
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
-	"github.com/libp2p/go-libp2p/p2p/security/noise"
-	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
-	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 )
 
 // What a scout may have open: status.Mapper has it ask 8 at once, each by one
@@ -28,34 +25,27 @@ const (
 // the map, and is thrown away after it. It has a key of its own, listens
 // nowhere, accepts nothing, and offers nothing but identify: so nobody takes it
 // for a member of the topic, and nobody has found a new peer when it has gone.
-// What it is it says in its user agent. The caller closes it. Options come last
-// and override: for tests on a simulated network.
-func NewScout(version string, options ...libp2p.Option) (host.Host, error) {
+// What it is it says in its user agent. The caller closes it. The sockets are
+// for tests on a simulated network.
+func NewScout(version string, sockets ...quicreuse.Option) (host.Host, error) {
+	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making the key of a crawl: %w", err)
+	}
 	limits, err := newScoutLimits()
 	if err != nil {
 		return nil, err
 	}
-	ports := &tcpPorts{}
-	h, err := libp2p.New(append([]libp2p.Option{
-		libp2p.RandomIdentity,
-		libp2p.UserAgent(ScoutAgent(version)),
-		libp2p.NoListenAddrs, // which turns relays off as well
-		libp2p.Transport(ports.newTCP),
-		libp2p.Transport(quic.NewTransport),
-		libp2p.Transport(ports.newWebSocket),
-		libp2p.Security(libp2ptls.ID, libp2ptls.New),
-		libp2p.Security(noise.ID, noise.New),
-		libp2p.ResourceManager(limits),
-		libp2p.ConnectionManager(connmgr.NullConnMgr{}),
-		libp2p.UDPBlackHoleSuccessCounter(nil), // it lives too short to know
-		libp2p.IPv6BlackHoleSuccessCounter(nil),
-		libp2p.Ping(false),
-		libp2p.DisableIdentifyAddressDiscovery(),
-		libp2p.PrometheusRegisterer(prometheus.NewRegistry()),
-		libp2p.DisableMetrics(),
-	}, options...)...)
+	h, err := newStack(stackConfig{
+		key:     key,
+		agent:   ScoutAgent(version),
+		limits:  limits,
+		conns:   connmgr.NullConnMgr{},
+		sockets: sockets,
+		outward: true,
+	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("starting the host of a crawl: %w", err), limits.Close())
+		return nil, fmt.Errorf("starting the host of a crawl: %w", err)
 	}
 	return h, nil
 }

@@ -3,16 +3,17 @@ package node
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p"
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/libp2p/go-libp2p/x/simlibp2p"
 	"github.com/marcopolo/simnet"
 	ma "github.com/multiformats/go-multiaddr"
@@ -44,11 +45,18 @@ func simAddr(i int) ma.Multiaddr {
 func (s *simulated) host(i int, key crypto.PrivKey) host.Host {
 	s.t.Helper()
 	link := simnet.LinkSettings{BitsPerSecond: 100 * simlibp2p.OneMbps}
-	return startHost(s.t, HostConfig{Key: key, Listen: []ma.Multiaddr{simAddr(i)}, Options: []libp2p.Option{
-		simlibp2p.QUICSimnet(s.wire, simnet.NodeBiDiLinkSettings{Uplink: link, Downlink: link}),
-		libp2p.DisableIdentifyAddressDiscovery(),
+	return startHost(s.t, HostConfig{Key: key, Listen: []ma.Multiaddr{simAddr(i)}, QUIC: []quicreuse.Option{
+		quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return sourceIP{1, 0, 0, byte(i)}, nil }),
+		quicreuse.OverrideListenUDP(func(_ string, addr *net.UDPAddr) (net.PacketConn, error) {
+			return s.wire.NewEndpoint(addr, simnet.NodeBiDiLinkSettings{Uplink: link, Downlink: link}), nil
+		}),
 	}})
 }
+
+// sourceIP is where packets to anyone come from.
+type sourceIP [4]byte
+
+func (s sourceIP) PreferredSourceIPForDestination(*net.UDPAddr) (net.IP, error) { return s[:], nil }
 
 // keysInOrder returns keys whose peer IDs rise.
 func keysInOrder(t *testing.T) (low, high crypto.PrivKey) {

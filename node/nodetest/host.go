@@ -48,40 +48,34 @@ func quicAddr(i int) multiaddr.Multiaddr {
 // simHost is a real libp2p host whose UDP socket is a tap on the wire.
 type simHost struct {
 	host.Host
-	quic *quicreuse.ConnManager
 	taps []*tap
 }
 
-// builder makes a host that listens at an address, with further options.
-type builder func(key crypto.PrivKey, listen multiaddr.Multiaddr, opts ...libp2p.Option) (host.Host, error)
+// builder makes a host that listens at an address, by these sockets.
+type builder func(key crypto.PrivKey, listen multiaddr.Multiaddr, sockets []quicreuse.Option) (host.Host, error)
 
-// newHost starts the i-th host, which build makes of the options that put it
+// newHost starts the i-th host, which build makes of the sockets that put it
 // on the wire.
 func (w *wire) newHost(key crypto.PrivKey, i int, build builder) (*simHost, error) {
 	s := &simHost{}
 	var err error
-	// Address discovery by identify keeps the bubble from ever being idle.
-	s.Host, err = build(key, quicAddr(i), s.on(w, address(i)), libp2p.DisableIdentifyAddressDiscovery())
-	if err != nil {
-		return nil, fmt.Errorf("starting host %d: %w", i, errors.Join(err, s.closeQUIC()))
+	if s.Host, err = build(key, quicAddr(i), s.on(w, address(i))); err != nil {
+		return nil, fmt.Errorf("starting host %d: %w", i, err)
 	}
 	return s, nil
 }
 
-// on makes the option that has all of the host's packets leave from and arrive
-// at one address on the wire.
-func (s *simHost) on(w *wire, at *net.UDPAddr) libp2p.Option {
-	return libp2p.QUICReuse(func(reset quic.StatelessResetKey, token quic.TokenGeneratorKey) (*quicreuse.ConnManager, error) {
-		var err error
-		s.quic, err = quicreuse.NewConnManager(reset, token,
-			quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return source(at.IP), nil }),
-			quicreuse.OverrideListenUDP(func(string, *net.UDPAddr) (net.PacketConn, error) {
-				t := w.endpoint(at)
-				s.taps = append(s.taps, t)
-				return t, nil
-			}))
-		return s.quic, err
-	})
+// on makes the sockets that have all of the host's packets leave from and
+// arrive at one address on the wire.
+func (s *simHost) on(w *wire, at *net.UDPAddr) []quicreuse.Option {
+	return []quicreuse.Option{
+		quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return source(at.IP), nil }),
+		quicreuse.OverrideListenUDP(func(string, *net.UDPAddr) (net.PacketConn, error) {
+			t := w.endpoint(at)
+			s.taps = append(s.taps, t)
+			return t, nil
+		}),
+	}
 }
 
 // scout makes the host of a crawl at an address that no node has, and most
@@ -90,23 +84,10 @@ func (w *wire) scout() (host.Host, error) {
 	at := &net.UDPAddr{IP: net.IPv4(1, byte(1+rand.N(255)), byte(rand.N(256)), byte(1+rand.N(254))), Port: port}
 	s := &simHost{}
 	var err error
-	if s.Host, err = node.NewScout("", s.on(w, at)); err != nil {
-		return nil, errors.Join(err, s.closeQUIC())
+	if s.Host, err = node.NewScout("", s.on(w, at)...); err != nil {
+		return nil, err
 	}
 	return s, nil
-}
-
-// Close closes the host, which tells its peers, and then its QUIC sockets,
-// which the host does not own when they are handed to it.
-func (s *simHost) Close() error {
-	return errors.Join(s.Host.Close(), s.closeQUIC())
-}
-
-func (s *simHost) closeQUIC() error {
-	if s.quic == nil {
-		return nil
-	}
-	return s.quic.Close()
 }
 
 // silence keeps the host from saying anything more, as if its power had gone:
@@ -117,10 +98,33 @@ func (s *simHost) silence() {
 	}
 }
 
-// plainHost is libp2p as it comes.
-func plainHost(key crypto.PrivKey, listen multiaddr.Multiaddr, opts ...libp2p.Option) (host.Host, error) {
-	return libp2p.New(append(opts, libp2p.Identity(key), libp2p.ListenAddrs(listen), libp2p.DisableMetrics())...)
+// plainHost is libp2p as it comes, with the sockets, which it does not close by
+// itself when they are handed to it.
+type plainHost struct {
+	host.Host
+	quic *quicreuse.ConnManager
 }
+
+func newPlainHost(key crypto.PrivKey, listen multiaddr.Multiaddr, sockets []quicreuse.Option) (host.Host, error) {
+	h := &plainHost{}
+	reuse := func(reset quic.StatelessResetKey, token quic.TokenGeneratorKey) (_ *quicreuse.ConnManager, err error) {
+		h.quic, err = quicreuse.NewConnManager(reset, token, sockets...)
+		return h.quic, err
+	}
+	var err error
+	// Address discovery by identify keeps the bubble from ever being idle.
+	h.Host, err = libp2p.New(libp2p.QUICReuse(reuse), libp2p.DisableIdentifyAddressDiscovery(),
+		libp2p.Identity(key), libp2p.ListenAddrs(listen), libp2p.DisableMetrics())
+	if err == nil {
+		return h, nil
+	}
+	if h.quic != nil {
+		err = errors.Join(err, h.quic.Close())
+	}
+	return nil, err
+}
+
+func (h *plainHost) Close() error { return errors.Join(h.Host.Close(), h.quic.Close()) }
 
 // source is the address that packets to anywhere leave from.
 type source net.IP

@@ -10,10 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -150,16 +150,16 @@ func (n *Network) startMember(i int) {
 
 // startHost begins a life with its host.
 func (d *Node) startHost() (err error) {
-	build := func(key crypto.PrivKey, listen multiaddr.Multiaddr, opts ...libp2p.Option) (host.Host, error) {
+	build := func(key crypto.PrivKey, listen multiaddr.Multiaddr, sockets []quicreuse.Option) (host.Host, error) {
 		return node.NewHost(node.HostConfig{
-			Key:     key,
-			Listen:  []multiaddr.Multiaddr{listen},
-			Logger:  d.logger(),
-			Options: opts,
+			Key:    key,
+			Listen: []multiaddr.Multiaddr{listen},
+			Logger: d.logger(),
+			QUIC:   sockets,
 		})
 	}
 	if d.net.opts.HostsOnly {
-		build = plainHost
+		build = newPlainHost
 	}
 	d.life.host, err = d.net.wire.newHost(d.key, d.Index, build)
 	return err
