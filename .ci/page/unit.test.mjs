@@ -202,6 +202,29 @@ test("the top of an axis", () => {
   for (const [n, want] of [[0, 1], [1, 1], [1.1, 2], [3, 5], [7, 10], [10, 10], [101, 200], [NaN, 1]]) assert.equal(ceiling(n), want);
 });
 
+function shuffled(all, seed) {
+  const out = [...all];
+  for (let i = out.length - 1; i > 0; i--) {
+    seed = (seed * 48271) % 2147483647;
+    const j = seed % (i + 1);
+    [out[i], out[j]] = [out[j], out[i]];
+  }
+  return out;
+}
+
+function crossings(layout, edges) {
+  const side = (a, b, c) => Math.sign((b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x));
+  const found = [];
+  for (const [i, e] of edges.entries()) {
+    for (const f of edges.slice(i + 1)) {
+      if (new Set([e.from, e.to, f.from, f.to]).size < 4) continue;
+      const [a, b, c, d] = [e.from, e.to, f.from, f.to].map((id) => layout.get(id));
+      if (side(a, b, c) * side(a, b, d) < 0 && side(c, d, a) * side(c, d, b) < 0) found.push(`${e.from}-${e.to} ${f.from}-${f.to}`);
+    }
+  }
+  return found;
+}
+
 test("the layout", async (t) => {
   const star = (n) => Array.from({ length: n - 1 }, (_, i) => ({ from: "n0", to: `n${i + 1}` }));
   const ids = (n) => Array.from({ length: n }, (_, i) => `n${i}`);
@@ -238,6 +261,22 @@ test("the layout", async (t) => {
     const [a, b] = [layout.get("n1"), layout.get("n2")];
     assert.ok(Math.abs(a.x * b.y - a.y * b.x) > 3000, "the three are in a line still");
   });
+  const line = (n) => Array.from({ length: n - 1 }, (_, i) => ({ from: `n${i}`, to: `n${i + 1}` }));
+  const tree = (n) => Array.from({ length: n - 1 }, (_, i) => ({ from: `n${Math.floor(i / 2)}`, to: `n${i + 1}` }));
+  for (const [name, n, edges] of [["a line", 9, line(9)], ["a tree", 15, tree(15)], ["a star", 12, star(12)]]) {
+    await t.test(`${name} is drawn without crossings, in whatever order its nodes are named`, () => {
+      for (let seed = 1; seed <= 20; seed++) {
+        const layout = new Layout();
+        const peers = edges.filter(({ from }) => from === "n0").map(({ to }) => to);
+        const others = ids(n).slice(1).filter((id) => !peers.includes(id));
+        layout.set(["n0", ...peers], edges.slice(0, peers.length));
+        for (let i = 0; i < seed; i++) layout.step();
+        layout.set(["n0", ...shuffled(peers, seed), ...shuffled(others, seed)], shuffled(edges, seed));
+        while (layout.step());
+        assert.deepEqual(crossings(layout, edges), [], `seed ${seed}`);
+      }
+    });
+  }
   await t.test("edges to nowhere and to oneself are left out, and so are too many nodes", () => {
     const layout = new Layout();
     layout.set(ids(most + 50), [{ from: "n0", to: "none" }, { from: "n0", to: "n0" }]);

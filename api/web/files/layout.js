@@ -19,21 +19,14 @@ export class Layout {
   // {from, to}. Nodes that were there keep their places.
   set(ids, edges) {
     const before = this.#byID;
-    this.#byID = new Map();
-    let changed = false;
-    this.nodes = ids.slice(0, most).map((id, i) => {
-      let node = before.get(id);
-      if (!node) {
-        changed = true;
-        node = { id, vx: 0, vy: 0, ...start(i, ids, edges, this.#byID) };
-      }
-      this.#byID.set(id, node);
-      return node;
-    });
+    const drawnIDs = ids.slice(0, most);
+    const places = unfold(drawnIDs, edges, before);
+    this.nodes = drawnIDs.map((id) => before.get(id) ?? { id, vx: 0, vy: 0, ...places.get(id) });
+    this.#byID = new Map(this.nodes.map((node) => [node.id, node]));
     const drawn = edges
       .map(({ from, to }) => ({ a: this.#byID.get(from), b: this.#byID.get(to) }))
       .filter(({ a, b }) => a && b && a !== b);
-    changed ||= this.nodes.length !== before.size || drawn.length !== this.#edges.length;
+    const changed = this.nodes.some(({ id }) => !before.has(id)) || this.nodes.length !== before.size || drawn.length !== this.#edges.length;
     // Nodes that came to rest in a line would stay in it, whatever pulls along it.
     if (drawn.length > this.#edges.length) for (const [i, n] of this.nodes.entries()) nudge(n, i);
     this.#edges = drawn;
@@ -90,24 +83,55 @@ function attract(a, b, heat) {
 }
 
 function nudge(n, i) {
-  n.x += 12 * Math.cos(i * 2.399963);
-  n.y += 12 * Math.sin(i * 2.399963);
+  n.x += 12 * Math.cos(i * golden);
+  n.y += 12 * Math.sin(i * golden);
 }
 
-// start puts a new node near a neighbour that has a place: those of the centre
-// evenly around it, others on a sunflower's spiral, so that the picture unfolds
-// the same way each time.
-function start(i, ids, edges, placed) {
-  if (i === 0) return { x: 0, y: 0 };
-  const edge = edges.find(({ from, to }) => (from === ids[i] && placed.has(to)) || (to === ids[i] && placed.has(from)));
-  const near = edge && (edge.from === ids[i] ? edge.to : edge.from);
-  if (near === ids[0]) {
-    const angle = Math.PI + (2 * Math.PI * (i - 1)) / (ids.length - 1) + 0.2;
-    return { x: length * Math.cos(angle), y: length * Math.sin(angle) };
+// unfold returns a place for every node: those that have one keep it, others
+// are put where few edges cross. The network is taken as a tree that grows from
+// the centre; each node has a wedge of the plane, as wide as it has leaves, and
+// shares it among its children, a ring further out.
+function unfold(ids, edges, placed) {
+  const nodes = tree(ids, edges);
+  for (const n of nodes.toReversed()) if (n.parent) n.parent.leaves += Math.max(n.leaves, 1);
+  for (const n of nodes) {
+    const at = placed.get(n.id);
+    if (n.parent) {
+      const { parent } = n;
+      n.width = (parent.width * Math.max(n.leaves, 1)) / parent.leaves;
+      n.angle = parent.next + n.width / 2;
+      parent.next += n.width;
+    }
+    n.x = at ? at.x : n.ring * length * Math.cos(n.angle);
+    n.y = at ? at.y : n.ring * length * Math.sin(n.angle);
+    if (at && n.ring > 0) n.angle = Math.atan2(n.y, n.x);
+    n.next = n.angle - n.width / 2 + tilt;
   }
-  const at = placed.get(near) ?? { x: 0, y: 0 };
-  return { x: at.x + 90 * Math.cos(i * 2.399963), y: at.y + 70 * Math.sin(i * 2.399963) };
+  return new Map(nodes.map(({ id, x, y }) => [id, { x, y }]));
 }
+
+// tree returns the nodes in the order in which they are come upon from the
+// first. Those that nothing leads to are roots as well, on a sunflower's spiral.
+function tree(ids, edges) {
+  const neighbours = new Map(ids.map((id) => [id, []]));
+  for (const { from, to } of edges) {
+    neighbours.get(from)?.push(to);
+    neighbours.get(to)?.push(from);
+  }
+  const seen = new Map();
+  const grow = (id, parent, ring, angle) => seen.set(id, { id, parent, ring, angle, width: ring === 0 ? 2 * Math.PI : 1, leaves: 0 });
+  ids.forEach((root, i) => {
+    if (seen.has(root)) return;
+    grow(root, undefined, i === 0 ? 0 : 2, i * golden);
+    for (const n of seen.values()) { // which grows meanwhile
+      for (const id of neighbours.get(n.id)) if (neighbours.has(id) && !seen.has(id)) grow(id, n, n.ring + 1, 0);
+    }
+  });
+  return [...seen.values()];
+}
+
+const golden = 2.399963; // the angle that a spiral turns by
+const tilt = 0.15; // what is pushed along a straight line stays in it
 
 // bounds returns the box around all nodes, with room for their labels.
 export function bounds(nodes, margin) {
