@@ -104,8 +104,8 @@ type Server struct {
 	guard     *guard
 	resources map[string]*resource
 	metrics   http.Handler
-	common    []header // set on every answer
-	buffers   sync.Pool
+	common    []header  // set on every answer
+	scratch   sync.Pool // of *scratch
 	watch     *watch
 	keys      *keys // nil when keys are not remembered
 	limiter   *limiter
@@ -148,7 +148,7 @@ func New(cfg Config) (*Server, error) {
 		guard:     newGuard(cfg.Hosts, cfg.Token),
 		metrics:   promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn)}),
 		common:    commonHeaders(),
-		buffers:   sync.Pool{New: func() any { return new([]byte) }},
+		scratch:   sync.Pool{New: func() any { return new(scratch) }},
 		watch:     newWatch(cfg.Node),
 		limiter:   newLimiter(cfg.PublishRate),
 		streams:   make(chan struct{}, cmp.Or(cfg.MaxStreams, defaultMaxStreams)),

@@ -60,18 +60,25 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request, text string, qu
 		return err
 	}
 	status := http.StatusOK
-	b := s.buffers.Get().(*[]byte)
-	*b = s.appendPublished((*b)[:0], p)
+	made := s.scratch.Get().(*scratch)
+	b := s.appendPublished(made.b[:0], &made.clock, &p)
 	if wait.receipts > 0 {
-		*b, status = s.appendReceipts(*b, r, p, replayed, wait)
+		b, status = s.appendReceipts(b, r, p, replayed, wait)
 	}
-	*b = append(*b, "}\n"...)
+	b = append(b, "}\n"...)
 	if replayed {
 		w.Header().Set("Idempotent-Replayed", "true")
 	}
-	answer(w, status, *b)
-	s.buffers.Put(b)
+	answer(w, status, b)
+	made.b = b
+	s.scratch.Put(made)
 	return nil
+}
+
+// scratch is what answers are made with, one after the other.
+type scratch struct {
+	b     []byte
+	clock clock
 }
 
 // publishOnce publishes a text, but not if its idempotency key was used before:

@@ -184,7 +184,7 @@ func TestAppendPublishedWritesWhatEncodingJSONWould(t *testing.T) {
 		for _, at := range []time.Time{time.UnixMicro(0), time.UnixMicro(1700000000123456), time.UnixMicro(1700000000000000)} {
 			p := node.Published{Entry: entry.ID{1, 0xff}, Index: 12, Text: text, Author: n.id, SentAt: at, TopicPeers: 3}
 			var got, want client.Published
-			if err := json.Unmarshal(append(s.appendPublished(nil, p), '}'), &got); err != nil {
+			if err := json.Unmarshal(append(s.appendPublished(nil, &clock{}, &p), '}'), &got); err != nil {
 				t.Fatal(err)
 			}
 			want = client.Published{
@@ -195,6 +195,23 @@ func TestAppendPublishedWritesWhatEncodingJSONWould(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzClock holds times written one after the other to what the client writes.
+func FuzzClock(f *testing.F) {
+	f.Add(int64(0), int64(1))
+	f.Add(int64(1_795_366_800_123_456), int64(999_999))
+	f.Fuzz(func(t *testing.T, us, step int64) {
+		const years = 253402300799999999 // up to 9999, from 1970
+		var c clock
+		for i := range int64(4) {
+			at := time.UnixMicro(int64(uint64(us+i*step) % years))
+			want, err := client.Time{Time: at}.AppendText(nil)
+			if got := c.append([]byte("x"), at.Add(time.Duration(i))); err != nil || string(got) != "x"+string(want) {
+				t.Errorf("%d is %s, not %s", at.UnixMicro(), got, want)
+			}
+		}
+	})
 }
 
 func FuzzAppendString(f *testing.F) {
@@ -215,8 +232,9 @@ func BenchmarkPing(b *testing.B) {
 		p := node.Published{Text: DefaultText, Author: a.node.id, SentAt: time.Now()}
 		b.ReportAllocs()
 		var out []byte
+		var c clock
 		for b.Loop() {
-			out = a.server.appendPublished(out[:0], p)
+			out = a.server.appendPublished(out[:0], &c, &p)
 		}
 	})
 	b.Run("encoding/json", func(b *testing.B) {

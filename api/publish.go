@@ -23,33 +23,35 @@ type result struct {
 	err       error
 }
 
-// publishAll publishes lines, each at most once for its key.
-func (s *Server) publishAll(ctx context.Context, lines []line) []result {
-	for _, l := range lines {
-		if l.key != "" {
-			return s.publishKeyed(ctx, lines)
+// publishAll publishes lines, each at most once for its key, and appends their
+// results.
+func (s *Server) publishAll(ctx context.Context, lines []line, results []result) []result {
+	for i := range lines {
+		if lines[i].key != "" {
+			return append(results, s.publishKeyed(ctx, lines)...)
 		}
 	}
 	pings := make([]entry.Ping, len(lines))
 	for i, l := range lines {
 		pings[i].Text = l.text
 	}
-	return s.sendPings(ctx, pings)
+	return s.sendPings(ctx, pings, results)
 }
 
-// sendPings hands pings to the node.
-func (s *Server) sendPings(ctx context.Context, pings []entry.Ping) []result {
-	results := make([]result, len(pings))
+// sendPings hands pings to the node and appends their results.
+func (s *Server) sendPings(ctx context.Context, pings []entry.Ping, results []result) []result {
 	if len(pings) == 0 {
 		return results
 	}
 	published, err := s.node.PublishAll(ctx, pings)
-	for i := range results {
-		if i < len(published) {
-			results[i].published = published[i]
-		} else if results[i].err = err; err == nil {
-			results[i].err = errors.New("the node says nothing of this ping")
-		}
+	for i := range published {
+		results = append(results, result{published: published[i]})
+	}
+	if err == nil {
+		err = errors.New("the node says nothing of this ping")
+	}
+	for range len(pings) - len(published) {
+		results = append(results, result{err: err})
 	}
 	return results
 }
@@ -116,7 +118,7 @@ func (s *Server) publishDistinct(ctx context.Context, lines []line) []result {
 			pings, at = append(pings, entry.Ping{Text: l.text, SentAt: c.record.sentAt}), append(at, i)
 		}
 	}
-	for i, r := range s.sendPings(ctx, pings) {
+	for i, r := range s.sendPings(ctx, pings, nil) {
 		results[at[i]] = r
 	}
 	s.record(claims, results)

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -69,17 +68,15 @@ func (s *Server) postPings(w http.ResponseWriter, r *http.Request) error {
 		cancel()
 		reading.Wait()
 	}()
-	out := s.newLongAnswer(w, ndjson)
+	send := &sender{server: s, r: r, out: s.newLongAnswer(w, ndjson)}
 	reading.Go(func() {
 		defer close(lines)
 		readPings(ctx, in, lines)
 	})
 	for !read {
-		var batch []numbered
-		batch, read, err = s.nextBatch(lines)
-		if len(batch) > 0 {
-			s.sendBatch(ctx, r, batch, out)
-		}
+		read, err = send.next(lines)
+		send.publish(ctx)
+		send.answer()
 		if err = errors.Join(err, r.Context().Err()); err != nil {
 			s.cutOff(r, err)
 		}
@@ -161,66 +158,97 @@ func decodeJSON(b []byte) (line, error) {
 // errStopping ends streams that can't end well.
 var errStopping = errors.New("the server is stopping")
 
-// nextBatch waits for a line and takes what else is there. end tells that
-// nothing follows.
-func (s *Server) nextBatch(lines <-chan numbered) (batch []numbered, end bool, err error) {
+// sender publishes the lines of one request. Its buffers are used over and over:
+// a stream has no end.
+type sender struct {
+	server *Server
+	r      *http.Request
+	out    *longAnswer
+
+	batch   []numbered
+	good    []line   // those of batch that are to be published
+	results []result // of good
+	answers []byte
+	clock   clock
+}
+
+// next waits for a line and takes what else is there as the next batch. end
+// tells that nothing follows.
+func (d *sender) next(lines <-chan numbered) (end bool, err error) {
+	d.batch = d.batch[:0]
 	size := 0
 	select {
 	case n, ok := <-lines:
 		if !ok {
-			return nil, true, nil
+			return true, nil
 		}
-		batch, size = append(batch, n), len(n.text)
-	case <-s.stopping:
-		return nil, false, errStopping
+		d.batch, size = append(d.batch, n), len(n.text)
+	case <-d.server.stopping:
+		return false, errStopping
 	}
-	for len(batch) < entry.MaxPings && size < batchBytes {
+	for len(d.batch) < entry.MaxPings && size < batchBytes {
 		select {
 		case n, ok := <-lines:
 			if !ok {
-				return batch, true, nil
+				return true, nil
 			}
-			batch, size = append(batch, n), size+len(n.text)
+			d.batch, size = append(d.batch, n), size+len(n.text)
 		default:
-			return batch, false, nil
+			return false, nil
 		}
 	}
-	return batch, false, nil
+	return false, nil
 }
 
-// sendBatch publishes a batch and answers for each of its lines.
-func (s *Server) sendBatch(ctx context.Context, r *http.Request, batch []numbered, out *longAnswer) {
-	results := make([]result, len(batch))
-	var send []line
-	var at []int // where in batch each line to send is
-	for i, n := range batch {
+// publish publishes what is good of the batch.
+func (d *sender) publish(ctx context.Context) {
+	d.good = d.good[:0]
+	for i := range d.batch {
+		n := &d.batch[i]
 		if n.err == nil {
-			n.err = s.limiter.wait(ctx, r, s.now)
+			n.err = d.server.limiter.wait(ctx, d.r, d.server.now)
 		}
-		if results[i].err = n.err; n.err == nil {
-			send, at = append(send, n.line), append(at, i)
-		}
-	}
-	for i, result := range s.publishPatiently(ctx, send) {
-		results[at[i]] = result
-	}
-	buffered := bufio.NewWriterSize(out, streamBuffer)
-	var b []byte
-	for i, result := range results {
-		b = s.appendResult(b[:0], batch[i].number, result)
-		if _, err := buffered.Write(b); err != nil {
-			s.cutOff(r, err)
+		if n.err == nil {
+			d.good = append(d.good, n.line)
 		}
 	}
-	if err := errors.Join(buffered.Flush(), out.flush()); err != nil {
-		s.cutOff(r, err)
+	d.results = d.server.publishPatiently(ctx, d.good, d.results[:0])
+}
+
+// answer answers for each line of the batch.
+func (d *sender) answer() {
+	if len(d.batch) == 0 {
+		return
+	}
+	results := d.results
+	for i := range d.batch {
+		n := &d.batch[i]
+		r := &result{err: n.err}
+		if n.err == nil {
+			r, results = &results[0], results[1:]
+		}
+		d.answers = d.server.appendResult(d.answers, &d.clock, n.number, r)
+		if len(d.answers) >= streamBuffer {
+			d.write()
+		}
+	}
+	d.write()
+	if err := d.out.flush(); err != nil {
+		d.server.cutOff(d.r, err)
 	}
 }
 
-// publishPatiently waits while the node is busy: the client waits with it, as
-// nothing more is read.
-func (s *Server) publishPatiently(ctx context.Context, lines []line) []result {
-	results := s.publishAll(ctx, lines)
+func (d *sender) write() {
+	if _, err := d.out.Write(d.answers); err != nil {
+		d.server.cutOff(d.r, err)
+	}
+	d.answers = d.answers[:0]
+}
+
+// publishPatiently appends the results of lines, and waits while the node is
+// busy: the client waits with it, as nothing more is read.
+func (s *Server) publishPatiently(ctx context.Context, lines []line, results []result) []result {
+	results = s.publishAll(ctx, lines, results)
 	for range busyTries {
 		var again []line
 		var at []int
@@ -232,7 +260,7 @@ func (s *Server) publishPatiently(ctx context.Context, lines []line) []result {
 		if len(again) == 0 || pause(ctx, busyPause) != nil {
 			break
 		}
-		for i, r := range s.publishAll(ctx, again) {
+		for i, r := range s.publishAll(ctx, again, nil) {
 			results[at[i]] = r
 		}
 	}
@@ -240,7 +268,7 @@ func (s *Server) publishPatiently(ctx context.Context, lines []line) []result {
 }
 
 // appendResult appends the JSON of a [client.SendResult], and a newline.
-func (s *Server) appendResult(b []byte, number int, r result) []byte {
+func (s *Server) appendResult(b []byte, c *clock, number int, r *result) []byte {
 	b = append(b, `{"line":`...)
 	b = strconv.AppendInt(b, int64(number), 10)
 	if r.err != nil {
@@ -259,7 +287,7 @@ func (s *Server) appendResult(b []byte, number int, r result) []byte {
 	b = append(b, ',')
 	// The fields of the object, without its opening brace.
 	n := len(b)
-	b = s.appendPublished(b, r.published)
+	b = s.appendPublished(b, c, &r.published)
 	b = append(b[:n], b[n+1:]...)
 	return append(b, "}\n"...)
 }
