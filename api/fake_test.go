@@ -81,6 +81,7 @@ func (n *fakeNode) Info() (node.Info, error) {
 		Agent:     "p2ping/test",
 		Version:   "test",
 		StartedAt: time.Unix(1700000000, 123456000),
+		Reached:   []node.Reach{{From: node.FromInternet, At: time.Unix(1700000001, 0)}},
 	}, err
 }
 

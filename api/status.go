@@ -29,7 +29,16 @@ func (s *Server) getID(w http.ResponseWriter, r *http.Request) error {
 		Agent:     info.Agent,
 		Version:   info.Version,
 		StartedAt: client.Time{Time: info.StartedAt},
+		Reached:   reachJSON(info.Reached),
 	})
+}
+
+func reachJSON(all []node.Reach) []client.Reach {
+	out := make([]client.Reach, len(all))
+	for i, r := range all {
+		out[i] = client.Reach{From: r.From, At: client.Time{Time: r.At}}
+	}
+	return out
 }
 
 func (s *Server) getPeers(w http.ResponseWriter, r *http.Request) error {

@@ -25,6 +25,9 @@ func TestIDSaysWhoTheNodeIs(t *testing.T) {
 	if id.PeerID != a.node.id.String() || id.Topic != testTopic || len(id.Addresses) != 1 || id.StartedAt.UnixMicro() != 1700000000123456 {
 		t.Errorf("got %+v", id)
 	}
+	if len(id.Reached) != 1 || id.Reached[0].From != "the internet" || id.Reached[0].At.Unix() != 1700000001 {
+		t.Errorf("reached: %+v", id.Reached)
+	}
 	_, body := a.do(t, "GET", "/id", "")
 	if !strings.Contains(body, `"started_at":"2023-11-14T22:13:20.123456Z"`) {
 		t.Errorf("got %s", body)

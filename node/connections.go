@@ -28,6 +28,7 @@ func (n *Node) wireConnections(cfg Config) error {
 		TopicPeers: func() []peer.ID { return n.gossip.topic.ListPeers() },
 		Logger:     n.logger,
 	})
+	n.reached = newReached(n.host, n.now)
 	n.pinger = newPinger(pingerConfig{Host: n.host, Keep: n.connector.keeps, Logger: n.logger})
 	return nil
 }

@@ -115,6 +115,7 @@ type Node struct {
 	receipts  *receipts
 	watchdog  *watchdog
 	pinger    *pinger
+	reached   *reached
 	finder    *discovery.Finder // nil without discovery
 	mapper    *status.Mapper
 
@@ -230,6 +231,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { n.connector.run(ctx) })
 	work.Go(func() { n.watchdog.run(ctx) })
 	work.Go(func() { n.pinger.run(ctx) })
+	work.Go(func() { n.reached.run(ctx) })
 	if n.finder != nil {
 		work.Go(func() { n.report(ctx, "finding peers", n.finder.Run) })
 	}

@@ -23,6 +23,8 @@ type Info struct {
 	Agent     string
 	Version   string
 	StartedAt time.Time
+	// Reached is from where peers have dialled the node since it runs.
+	Reached []Reach
 }
 
 // Info returns who the node is and where it can be reached at this moment.
@@ -39,6 +41,7 @@ func (n *Node) Info() (Info, error) {
 		Agent:     UserAgent(n.version),
 		Version:   n.version,
 		StartedAt: n.startedAt,
+		Reached:   n.reached.list(),
 	}, nil
 }
 

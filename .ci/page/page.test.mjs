@@ -54,6 +54,7 @@ test("says who the node is", async () => {
   await page.locator("#addresses li").first().waitFor();
   assert.equal(await page.locator("#peer-id").textContent(), id.peer_id);
   assert.deepEqual(await page.locator("#addresses code").allTextContents(), id.addresses);
+  assert.equal(await page.locator("#reached").textContent(), "this machine");
   assert.equal(await page.locator("#topic").textContent(), "p2ping");
   assert.match(await page.locator("#uptime").textContent(), /^up \d+/);
   assert.ok(await page.locator("#self-icon path").getAttribute("d"));

@@ -139,6 +139,15 @@ type ID struct {
 	Agent     string `json:"agent"`
 	Version   string `json:"version"`
 	StartedAt Time   `json:"started_at"`
+	// Reached is from where peers have dialled the node since it runs, nearest
+	// first. That nobody has proves nothing.
+	Reached []Reach `json:"reached"`
+}
+
+// Reach is the proof that a node can be reached from somewhere.
+type Reach struct {
+	From string `json:"from"` // this machine, a private network or the internet
+	At   Time   `json:"at"`   // of the last peer that dialled from there
 }
 
 // Peers is the answer of GET /peers.

@@ -61,6 +61,12 @@ func (p *program) showID(id client.ID) error {
 	t.row("topic", id.Topic)
 	t.row("agent", id.Agent)
 	t.row("started", id.StartedAt.Local().Format(timeLayout))
+	for _, r := range id.Reached {
+		t.row("reached", fmt.Sprintf("from %s, last %s", r.From, r.At.Local().Format(timeLayout)))
+	}
+	if len(id.Reached) == 0 {
+		t.row("reached", "by nobody who dialled it, so far")
+	}
 	for _, addr := range id.Addresses {
 		t.row("address", addr)
 	}

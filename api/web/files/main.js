@@ -196,7 +196,8 @@ let polling = 0;
 async function poll() {
   polled = Date.now();
   lookAtMap();
-  const [peers, sync] = await Promise.all([api.get("/peers"), api.get("/sync")]);
+  const [peers, sync, id] = await Promise.all([api.get("/peers"), api.get("/sync"), api.get("/id")]);
+  identity.showReached(id.reached);
   state.peers = peers.peers.sort((a, b) => (a.peer_id < b.peer_id ? -1 : 1));
   for (const p of state.peers) palette.colour(p.peer_id);
   state.sync = sync;

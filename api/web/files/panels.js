@@ -65,6 +65,7 @@ export class Identity {
     document.title = `${short(id.peer_id)} · p2ping`;
     this.#started = instant(id.started_at);
     find("started").textContent = clock(this.#started, this.#now());
+    this.showReached(id.reached);
     find("addresses").replaceChildren(...id.addresses.map((address) => {
       const item = document.createElement("li");
       item.className = "copyline";
@@ -75,6 +76,11 @@ export class Identity {
       return item;
     }));
     this.tick();
+  }
+
+  // showReached says from where peers have dialled the node.
+  showReached(reached) {
+    find("reached").textContent = reached.map(({ from }) => from).join(", ") || "nowhere so far";
   }
 
   tick() {
