@@ -109,11 +109,12 @@ func (d *dialer) dial(ctx context.Context, b Bootstrap, id peer.ID) error {
 	if _, known := d.learned.lookup(b.Addr.String()); known {
 		return nil
 	}
-	d.logger.Info("learned the peer ID of a node whose address lacked it, and will accept no other there",
-		"address", b.Addr, "peer", id, "file", d.learned.path())
 	if _, err := d.learned.remember(b.Addr.String(), id, time.Now()); err != nil {
 		d.logger.Warn("a learned peer ID is not remembered", "err", err)
 	}
+	// After it is on disk: who reads this may rely on it.
+	d.logger.Info("learned the peer ID of a node whose address lacked it, and will accept no other there",
+		"address", b.Addr, "peer", id, "file", d.learned.path())
 	return nil
 }
 
