@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -58,18 +61,11 @@ func openMember(ctx context.Context, s settings, logger *slog.Logger) (_ *member
 	if m.dir, err = openDataDir(s.DataDir); err != nil {
 		return nil, err
 	}
-	m.ledger, err = ledger.Open(ledger.Config{
-		Path: filepath.Join(s.DataDir, ledgerFile), Retention: s.Retention,
-		MaxEntries: s.MaxEntries, MaxBytes: s.MaxLedger, Logger: logger,
-	})
+	key, err := m.openFiles(logger)
 	if err != nil {
 		return nil, err
 	}
 	m.start = m.ledger.State().Last
-	key, _, err := keys.LoadOrCreate(s.DataDir)
-	if err != nil {
-		return nil, err
-	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.host, err = node.NewHost(node.HostConfig{
@@ -102,6 +98,23 @@ func openMember(ctx context.Context, s settings, logger *slog.Logger) (_ *member
 		return nil, err
 	}
 	return m, m.listen(ctx, logger)
+}
+
+// openFiles opens the ledger and loads the key, both of which it makes where
+// there is none: at the same time, as each waits for the disk, and neither
+// minds another process that does the same. The ledger's error comes first: it
+// says whether the directory is free.
+func (m *member) openFiles(logger *slog.Logger) (key crypto.PrivKey, err error) {
+	s := m.settings
+	var loading sync.WaitGroup
+	var keyErr error
+	loading.Go(func() { key, _, keyErr = keys.LoadOrCreate(s.DataDir) })
+	m.ledger, err = ledger.Open(ledger.Config{
+		Path: filepath.Join(s.DataDir, ledgerFile), Retention: s.Retention,
+		MaxEntries: s.MaxEntries, MaxBytes: s.MaxLedger, Logger: logger,
+	})
+	loading.Wait()
+	return key, cmp.Or(err, keyErr)
 }
 
 // listen opens the API's address, and writes it where client verbs find it.
