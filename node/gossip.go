@@ -37,6 +37,9 @@ type gossipConfig struct {
 	logger   *slog.Logger
 	tracer   *tracer
 	validate pubsub.ValidatorEx
+	// score says which peers the mesh should be made of, see [distance]; nil
+	// leaves it to chance.
+	score func(peer.ID) float64
 }
 
 func newGossip(cfg gossipConfig) (_ *gossip, err error) {
@@ -46,7 +49,8 @@ func newGossip(cfg gossipConfig) (_ *gossip, err error) {
 			cancel()
 		}
 	}()
-	ps, err := pubsub.NewGossipSub(ctx, cfg.host,
+	opts := []pubsub.Option{
+		pubsub.WithLogger(slog.New(calmer{cfg.logger.Handler()})), // first: others take it
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictSign),
 		pubsub.WithPeerOutboundQueueSize(outboundQueue),
 		pubsub.WithValidateQueueSize(validateQueue),
@@ -55,8 +59,11 @@ func newGossip(cfg gossipConfig) (_ *gossip, err error) {
 		pubsub.WithFloodPublish(true),
 		pubsub.WithSubscriptionFilter(pubsub.NewAllowlistSubscriptionFilter(cfg.topic)),
 		pubsub.WithRawTracer(cfg.tracer),
-		pubsub.WithLogger(slog.New(calmer{cfg.logger.Handler()})),
-	)
+	}
+	if cfg.score != nil {
+		opts = append(opts, meshOptions(cfg.topic, cfg.score)...)
+	}
+	ps, err := pubsub.NewGossipSub(ctx, cfg.host, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("starting GossipSub: %w", err)
 	}

@@ -52,6 +52,13 @@ func (m *metrics) register(r prometheus.Registerer, n *Node) error {
 		gauge("ledger_size_bytes", "Encoded size of the ledger's entries.", state(func(s ledger.State) float64 { return float64(s.Bytes) })),
 		gauge("ledger_floor_seconds", "Unix time below which entries are forgotten.", state(func(s ledger.State) float64 { return float64(s.Floor) / 1000 })),
 	}
+	if n.distance != nil {
+		all = append(all,
+			gauge("mesh_near_peers", "Peers in the mesh that are wanted there for being near.",
+				func() float64 { return float64(n.distance.wanted.Load().near) }),
+			gauge("mesh_drawn_peers", "Peers in the mesh that are wanted there as they were drawn by lot.",
+				func() float64 { return float64(n.distance.wanted.Load().drawn) }))
+	}
 	var errs []error
 	for _, c := range all {
 		errs = append(errs, r.Register(c))

@@ -79,6 +79,10 @@ type Config struct {
 	// Scout makes the host by which those are asked for the map that the node is
 	// not connected to, as [NewScout] does; with nil they are not.
 	Scout func() (host.Host, error)
+	// RandomMesh leaves the mesh to chance, as GossipSub does by itself. Else it
+	// is made of near peers and some drawn by lot, wherever there are more
+	// topic peers than fit into it: messages arrive sooner.
+	RandomMesh bool
 	// Version is what GET /id tells.
 	Version string
 	// Logger receives what the node has to say; nil discards it.
@@ -116,6 +120,7 @@ type Node struct {
 	watchdog  *watchdog
 	pinger    *pinger
 	reached   *reached
+	distance  *distance         // nil when the mesh is left to chance
 	finder    *discovery.Finder // nil without discovery
 	mapper    *status.Mapper
 
@@ -197,6 +202,7 @@ func (n *Node) wire(cfg Config) (err error) {
 		logger:   n.logger,
 		tracer:   n.tracer,
 		validate: n.validate,
+		score:    n.wireDistance(cfg),
 	})
 	if err != nil {
 		return err
@@ -232,6 +238,9 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { n.watchdog.run(ctx) })
 	work.Go(func() { n.pinger.run(ctx) })
 	work.Go(func() { n.reached.run(ctx) })
+	if n.distance != nil {
+		work.Go(func() { n.distance.run(ctx) })
+	}
 	if n.finder != nil {
 		work.Go(func() { n.report(ctx, "finding peers", n.finder.Run) })
 	}

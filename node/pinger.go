@@ -21,8 +21,12 @@ import (
 // which has nothing to do with the pings that p2ping carries.
 const (
 	pingTick = time.Second
-	// firstPing is when a new peer is first measured.
-	firstPing = 2 * time.Second
+	// firstPing is when a new peer is first measured, and secondPing how long
+	// after that again, as one round trip of a node that is just starting says
+	// little. From there it doubles to the usual interval. Less a quarter, it is
+	// more than pingTimeout: a peer that has two pings to answer resets a third.
+	firstPing  = 2 * time.Second
+	secondPing = 8 * time.Second
 	// pingInterval is between two measurements of a peer. Those that this node
 	// keeps are measured more often, to notice when they are gone: a QUIC
 	// connection to a peer that was killed looks alive until something is sent
@@ -34,6 +38,8 @@ const (
 	goneAfter = 2
 	// maxPings bounds measurements under way.
 	maxPings = 16
+	// rttWindow is of how many measurements the shortest counts.
+	rttWindow = 5
 )
 
 type pingerConfig struct {
@@ -57,7 +63,11 @@ type pinger struct {
 
 type pinged struct {
 	next   time.Time
+	asked  int
 	missed int // in a row
+	// took are the last round trip times, 0 where there was none yet.
+	took [rttWindow]time.Duration
+	at   int // where the next one goes
 }
 
 func newPinger(cfg pingerConfig) *pinger {
@@ -116,6 +126,8 @@ func (p *pinger) due(now time.Time) []peer.ID {
 		if p.keep(id) {
 			interval = keptInterval
 		}
+		interval = min(interval, secondPing<<min(state.asked, 10))
+		state.asked++
 		// A quarter of jitter, so that nodes started together don't ping together.
 		state.next = now.Add(interval - time.Duration(mathrand.Int64N(int64(interval/4))))
 		due = append(due, id)
@@ -132,6 +144,7 @@ func (p *pinger) measure(ctx context.Context, id peer.ID) {
 	}
 	if err == nil {
 		p.host.Peerstore().RecordLatency(id, rtt)
+		p.record(id, rtt)
 	}
 	if !p.missed(id, errors.Is(err, context.DeadlineExceeded)) {
 		return
@@ -140,6 +153,34 @@ func (p *pinger) measure(ctx context.Context, id peer.ID) {
 	if err := p.host.Network().ClosePeer(id); err != nil {
 		p.logger.Debug("closing a peer that does not answer", "peer", id, "err", err)
 	}
+}
+
+func (p *pinger) record(id peer.ID, rtt time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if state := p.peers[id]; state != nil {
+		state.took[state.at] = rtt
+		state.at = (state.at + 1) % rttWindow
+	}
+}
+
+// rtt returns the shortest of the last round trip times to a connected peer; 0
+// if there is none. Unlike the peerstore's average, it is not moved by packets
+// that waited in a queue, and a peer can't make it shorter than the way is.
+func (p *pinger) rtt(id peer.ID) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	state := p.peers[id]
+	if state == nil {
+		return 0
+	}
+	var shortest time.Duration
+	for _, took := range state.took {
+		if took > 0 && (shortest == 0 || took < shortest) {
+			shortest = took
+		}
+	}
+	return shortest
 }
 
 // missed counts pings without an answer and reports whether they are too many.
