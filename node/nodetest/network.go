@@ -58,6 +58,8 @@ type Options struct {
 	// Discovery lets nodes find others than those they are told of. Without it
 	// a network keeps the shape that it is given.
 	Discovery bool
+	// RandomMesh has GossipSub choose its mesh, without regard to distance.
+	RandomMesh bool
 	// World places the nodes; nil has every hop take the same time.
 	World *World
 	// Roles are the nodes' by their indices; nil has all be honest.

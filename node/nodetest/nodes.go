@@ -198,6 +198,7 @@ func (d *Node) startMember() (err error) {
 		DisableCatchUp: d.net.opts.NoCatchUp,
 		NoDiscovery:    !d.net.opts.Discovery,
 		Scout:          d.net.wire.scout,
+		RandomMesh:     d.net.opts.RandomMesh,
 		Registerer:     l.metrics,
 	})
 	if err != nil {

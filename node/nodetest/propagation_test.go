@@ -15,6 +15,7 @@ import (
 
 var (
 	nodesFlag    = flag.Int("nodes", 0, "measure how pings spread among `N` nodes all over the world, -seeds times")
+	distanceFlag = flag.String("distance", "on", "have the mesh know distance: `on or off`")
 	liarsFlag    = flag.Float64("liars", 0, "have this `share` of nodes answer libp2p's pings late")
 	eclipseFlag  = flag.Float64("eclipse", 0, "have this `share` of nodes be near to all and pass nothing on")
 	churnFlag    = flag.Float64("churn", 0, "have this `share` of nodes leave each minute")
@@ -30,6 +31,7 @@ var (
 type plan struct {
 	Nodes  int
 	Even   bool // as many nodes in each region
+	Random bool // the mesh knows no distance
 	Settle time.Duration
 	Load   Load
 	// Shares: of the nodes, and of the nodes in a minute.
@@ -41,6 +43,7 @@ func asked() plan {
 	return plan{
 		Nodes:      *nodesFlag,
 		Even:       *evenFlag,
+		Random:     *distanceFlag == "off",
 		Settle:     *settleFlag,
 		Load:       Load{Messages: *messagesFlag, Every: *everyFlag, Size: *sizeFlag, Patience: 2 * time.Minute},
 		Liars:      *liarsFlag,
@@ -68,6 +71,7 @@ func measure(t *testing.T, seed uint64, p plan) measurement {
 	opts.World = newWorld(seed, p.Nodes, p.Even)
 	opts.Roles = rolesOf(seed, p.Nodes, p.Liars, p.Swallowers)
 	opts.World.draw(opts.Roles)
+	opts.RandomMesh = p.Random
 	opts.Discovery = p.Churn > 0
 	opts.Progress = func(s string) { stage.Store(s) }
 	defer every(10*time.Second, func() { t.Logf("seed %d: %v", seed, stage.Load()) })()
