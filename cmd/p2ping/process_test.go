@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os/exec"
@@ -131,19 +133,50 @@ func (p *process) end(t fataler, code int) {
 	}
 }
 
-// freePorts finds ports for nodes that must be known before they run. All are
-// held until the last is found.
+// The ports that freePorts looks through lie below those that systems give out
+// by themselves, to listeners at port 0 and to outgoing connections: one of
+// those may be taken while a node that is to come back to it is down.
+const firstPort, lastPort = 10000, 32000
+
+// nextPort is where freePorts goes on, so that no two tests get the same. It
+// begins anywhere, for other processes that do the same.
+var nextPort = struct {
+	sync.Mutex
+	port int
+}{port: firstPort + rand.IntN(lastPort-firstPort)}
+
+// freePorts finds ports for nodes that must be known before they run, free for
+// TCP and UDP.
 func freePorts(n int) ([]string, error) {
-	ports := make([]string, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
+	nextPort.Lock()
+	defer nextPort.Unlock()
+	var ports []string
+	for range lastPort - firstPort {
+		if len(ports) == n {
+			return ports, nil
 		}
-		defer l.Close()
-		ports[i] = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+		if isFree(nextPort.port) {
+			ports = append(ports, strconv.Itoa(nextPort.port))
+		}
+		if nextPort.port++; nextPort.port == lastPort {
+			nextPort.port = firstPort
+		}
 	}
-	return ports, nil
+	return nil, fmt.Errorf("there are no %d free ports from %d to %d", n, firstPort, lastPort)
+}
+
+func isFree(port int) bool {
+	at := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	u, err := net.ListenPacket("udp", at)
+	if err != nil {
+		return false
+	}
+	return u.Close() == nil
 }
 
 // request makes one request, with a body of plain text if any.
