@@ -12,7 +12,7 @@ import (
 
 // enoughPeers is how many topic peers make a node stop insisting on a bootstrap
 // peer that keeps closing the connection, as one does that has no more room:
-// GossipSub's degree.
+// the least that its mesh is kept at.
 const enoughPeers = 6
 
 // wireDiscovery makes the part that finds peers beyond the bootstrap peers.

@@ -25,7 +25,7 @@ const service = "p2ping.peers"
 
 // How many peers on the topic a node wants.
 const (
-	// wantPeers is GossipSub's degree of 6 and two to lose.
+	// wantPeers is a mesh of 7 and one to lose.
 	wantPeers = 8
 	// wantChosen of them it wants to have found itself, and not to have come:
 	// so that strangers can't fill all places.
