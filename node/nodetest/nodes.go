@@ -118,37 +118,26 @@ func (d *Node) now() time.Time {
 func (n *Network) Start(which ...int) {
 	n.t.Helper()
 	for _, i := range which {
-		n.startHost(i)
-		n.startMember(i)
+		d := n.Nodes[i]
+		if d.Up() {
+			continue
+		}
+		d.life = &life{metrics: prometheus.NewRegistry()}
+		if err := d.start(); err != nil {
+			n.t.Fatalf("starting node %d: %v", i, errors.Join(err, d.end()))
+		}
 	}
 }
 
-// startHost starts the host of a node that is down, and nothing else of it.
-func (n *Network) startHost(i int) {
-	n.t.Helper()
-	d := n.Nodes[i]
-	if d.Up() {
-		return
+// start begins a life.
+func (d *Node) start() error {
+	if err := d.startHost(); err != nil || d.net.opts.HostsOnly {
+		return err
 	}
-	d.life = &life{metrics: prometheus.NewRegistry()}
-	if err := d.startHost(); err != nil {
-		n.t.Fatalf("starting the host of node %d: %v", i, errors.Join(err, d.end()))
-	}
+	return d.startMember()
 }
 
-// startMember makes a node that is only a host a member.
-func (n *Network) startMember(i int) {
-	n.t.Helper()
-	d := n.Nodes[i]
-	if n.opts.HostsOnly || d.life.node != nil {
-		return
-	}
-	if err := d.startMember(); err != nil {
-		n.t.Fatalf("starting node %d: %v", i, errors.Join(err, d.end()))
-	}
-}
-
-// startHost begins a life with its host.
+// startHost gives a life its host.
 func (d *Node) startHost() (err error) {
 	build := func(key crypto.PrivKey, listen multiaddr.Multiaddr, sockets []quicreuse.Option) (host.Host, error) {
 		return node.NewHost(node.HostConfig{
@@ -165,7 +154,7 @@ func (d *Node) startHost() (err error) {
 	return err
 }
 
-// startMember adds to a life all that is not its host.
+// startMember gives a life all that a host is not.
 func (d *Node) startMember() (err error) {
 	l := d.life
 	ctx, cancel := context.WithCancel(context.Background())

@@ -39,27 +39,20 @@ func TestShortestPaths(t *testing.T) {
 
 func TestMingled(t *testing.T) {
 	for _, count := range []int{1, 2, 5, 9, 10, 60, 500} {
-		dials := mingled(rand.New(rand.NewPCG(1, 0)), count)
-		linked := make([]map[int]bool, count)
-		for i := range linked {
-			linked[i] = make(map[int]bool)
-		}
-		for a, all := range dials {
-			for _, b := range all {
-				if a == b || linked[a][b] {
-					t.Errorf("%d nodes: %d dials %d, to which it is linked", count, a, b)
-				}
-				linked[a][b], linked[b][a] = true, true
-			}
-		}
+		links := mingled(rand.New(rand.NewPCG(1, 0)), count)
 		sum := 0
-		for i, all := range linked {
+		for a, all := range links {
 			sum += len(all)
 			if len(all) < min(mingleMin, count-1) {
-				t.Errorf("%d nodes: %d has %d peers", count, i, len(all))
+				t.Errorf("%d nodes: %d has %d peers", count, a, len(all))
+			}
+			for k, b := range all {
+				if a == b || slices.Contains(all[:k], b) || !slices.Contains(links[b], a) {
+					t.Errorf("%d nodes: %d is linked to %v", count, a, all)
+				}
 			}
 		}
-		if most := (2*(mingleKept+mingleMet) + 1) * count; sum > most {
+		if most := (2*mingleDraws + 1) * count; sum > most {
 			t.Errorf("%d nodes: %d links", count, sum/2)
 		}
 	}

@@ -20,6 +20,7 @@ var (
 	eclipseFlag  = flag.Float64("eclipse", 0, "have this `share` of nodes be near to all and pass nothing on")
 	churnFlag    = flag.Float64("churn", 0, "have this `share` of nodes leave each minute")
 	evenFlag     = flag.Bool("even", false, "have as many nodes in each region, not most in Europe and North America")
+	agedFlag     = flag.Bool("aged", false, "begin with meshes that do not prefer near peers, which those of a network that has just grown do")
 	settleFlag   = flag.Duration("settle", 5*time.Minute, "let a network settle for so `long` before it is measured")
 	messagesFlag = flag.Int("messages", 50, "measure with `N` pings")
 	everyFlag    = flag.Duration("every", time.Second, "publish one each so `often`")
@@ -31,6 +32,7 @@ var (
 type plan struct {
 	Nodes  int
 	Even   bool // as many nodes in each region
+	Aged   bool // no mesh prefers near peers at first
 	Random bool // the mesh knows no distance
 	Settle time.Duration
 	Load   Load
@@ -43,6 +45,7 @@ func asked() plan {
 	return plan{
 		Nodes:      *nodesFlag,
 		Even:       *evenFlag,
+		Aged:       *agedFlag,
 		Random:     *distanceFlag == "off",
 		Settle:     *settleFlag,
 		Load:       Load{Messages: *messagesFlag, Every: *everyFlag, Size: *sizeFlag, Patience: 2 * time.Minute},
@@ -105,7 +108,7 @@ func every(d time.Duration, f func()) (stop func()) {
 func propagation(t *testing.T, n *Network, p plan) Propagation {
 	t.Helper()
 	heap, stacks := memory()
-	n.Mingle(p.Nodes)
+	n.Mingle(p.Nodes, p.Aged)
 	n.stage("all are connected")
 	churn := n.newChurn(p.Churn)
 	wait(n, churn, p.Settle*4/5)

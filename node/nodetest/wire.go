@@ -35,6 +35,7 @@ type wire struct {
 	mu      sync.Mutex // guards all below, and net.NewEndpoint
 	rng     *rand.Rand
 	latency time.Duration
+	flat    bool                  // latency counts even where there is a world
 	slow    map[hop]time.Duration // one way, instead of latency
 	jitter  time.Duration         // up to so much more, drawn for each packet
 	loss    float64
@@ -67,7 +68,7 @@ func (w *wire) delay(p *simnet.Packet) time.Duration {
 	d, ok := w.slow[h]
 	switch {
 	case ok:
-	case w.world != nil:
+	case w.world != nil && !w.flat:
 		d = w.world.latency(indexOf(h.from), indexOf(h.to))
 	default:
 		d = w.latency
