@@ -69,19 +69,59 @@ func TestCursorsAreNeverReused(t *testing.T) {
 	}
 }
 
-// blocked holds the ledger's commits until release is called.
+// blocked holds the ledger's commits, and, if it has a journal, the writing of
+// that, until release is called.
 func blocked(l *Ledger) (entered <-chan struct{}, release func()) {
 	in, out := make(chan struct{}, 1), make(chan struct{})
+	wait := func() {
+		nudge(in)
+		<-out
+	}
 	inner := l.change
 	l.change = func(f func(*bbolt.Tx) error) error {
-		select {
-		case in <- struct{}{}:
-		default:
-		}
-		<-out
+		wait()
 		return inner(f)
 	}
+	if l.journal != nil {
+		l.journal.file = hookedFile{journalFile: l.journal.file, before: func() error { wait(); return nil }}
+	}
 	return in, sync.OnceFunc(func() { close(out) })
+}
+
+// hookedFile calls before in front of each Sync, which fails when that does.
+type hookedFile struct {
+	journalFile
+	before func() error
+}
+
+func (f hookedFile) Sync() error {
+	if err := f.before(); err != nil {
+		return err
+	}
+	return f.journalFile.Sync()
+}
+
+// both runs a test on a ledger that has no journal, so that its first append
+// goes to the bbolt file, and on one that has, with one entry.
+func both(t *testing.T, test func(t *testing.T, l *Ledger, held []*entry.Entry)) {
+	t.Helper()
+	t.Run("first append", func(t *testing.T) { test(t, open(t, Config{NoSync: true}), nil) })
+	t.Run("journal", func(t *testing.T) {
+		l, e := journalled(t)
+		test(t, l, []*entry.Entry{e})
+	})
+}
+
+// journalled returns a ledger with a journal that is used, and its one entry.
+func journalled(t *testing.T) (*Ledger, *entry.Entry) {
+	t.Helper()
+	l := open(t, Config{NoSync: true})
+	e := fake(t, 1<<50, 500, "the first")
+	add(t, l, e)
+	if l.journal == nil || l.direct {
+		t.Fatal("there is no journal to be used")
+	}
+	return l, e
 }
 
 func waitForQueue(l *Ledger, n int) {
@@ -96,7 +136,11 @@ func waitForQueue(l *Ledger, n int) {
 }
 
 func TestCallersShareACommit(t *testing.T) {
-	l := open(t, Config{NoSync: true})
+	both(t, testCallersShareACommit)
+}
+
+func testCallersShareACommit(t *testing.T, l *Ledger, held []*entry.Entry) {
+	t.Helper()
 	count := commits(l)
 	entered, release := blocked(l)
 	defer release()
@@ -119,7 +163,7 @@ func TestCallersShareACommit(t *testing.T) {
 	if n := count(); n != 2 {
 		t.Errorf("64 callers took %d commits, not 2", n)
 	}
-	sameKeys(t, l, e)
+	sameKeys(t, l, append(held, e...))
 }
 
 func TestAppendConcurrently(t *testing.T) {
@@ -127,7 +171,22 @@ func TestAppendConcurrently(t *testing.T) {
 	count := commits(l)
 	const callers, each = 64, 40
 	all := fakes(t, callers*each, 1000)
-	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg, others sync.WaitGroup
+	defer others.Wait()
+	defer cancel()
+	others.Go(func() { l.Run(ctx) })
+	others.Go(func() {
+		for ctx.Err() == nil { // what is acknowledged is seen by every way of reading
+			before := l.State()
+			n, err := l.Count(entry.Key{}, entry.LastKey())
+			_, after, err2 := l.Digest()
+			if err != nil || err2 != nil || n < before.Entries || after.Entries < n {
+				t.Error(n, before, after, err, err2)
+				return
+			}
+		}
+	})
 	for i := range callers {
 		wg.Go(func() {
 			for j := range each {
@@ -167,7 +226,11 @@ func TestAppendConcurrently(t *testing.T) {
 }
 
 func TestAppendCanBeCancelledWhileItWaits(t *testing.T) {
-	l := open(t, Config{NoSync: true})
+	both(t, testAppendCanBeCancelled)
+}
+
+func testAppendCanBeCancelled(t *testing.T, l *Ledger, held []*entry.Entry) {
+	t.Helper()
 	entered, release := blocked(l)
 	defer release()
 	e := fakes(t, 3, 1000)
@@ -196,7 +259,7 @@ func TestAppendCanBeCancelledWhileItWaits(t *testing.T) {
 	}
 	release()
 	wg.Wait()
-	sameKeys(t, l, []*entry.Entry{e[0], e[2]})
+	sameKeys(t, l, append(held, e[0], e[2]))
 }
 
 func waiting(l *Ledger) []*call {
@@ -260,7 +323,11 @@ func TestQueueBoundsBatches(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
-	l := open(t, Config{NoSync: true})
+	both(t, testClose)
+}
+
+func testClose(t *testing.T, l *Ledger, held []*entry.Entry) {
+	t.Helper()
 	entered, release := blocked(l)
 	e := fakes(t, 2, 1000)
 	var wg sync.WaitGroup
@@ -298,4 +365,5 @@ func TestClose(t *testing.T) {
 	if l.Has(e[0].Key()) {
 		t.Error("Has says yes")
 	}
+	sameKeys(t, open(t, Config{Path: l.path, NoSync: true}), append(held, e[0]))
 }

@@ -100,13 +100,7 @@ func crashEntry(n uint64) *entry.Entry {
 func TestKill(t *testing.T) {
 	r := seeded(t)
 	path := filepath.Join(t.TempDir(), "ledger.db")
-	kills := crashKills
-	if s := os.Getenv("P2PING_KILLS"); s != "" {
-		var err error
-		if kills, err = strconv.Atoi(s); err != nil {
-			t.Fatal(err)
-		}
-	}
+	kills := fromEnv(t, "P2PING_KILLS", crashKills)
 	acknowledged := make(map[uint64]bool)
 	for kill := range kills {
 		first := uint64(len(acknowledged)) + uint64(kill)*100 // some were stored without being acknowledged
@@ -123,6 +117,20 @@ func TestKill(t *testing.T) {
 	if l.State().Floor == 0 {
 		t.Error("nothing was ever pruned")
 	}
+}
+
+// fromEnv returns the number in an environment variable, or another.
+func fromEnv(t *testing.T, name string, other int) int {
+	t.Helper()
+	s := os.Getenv(name)
+	if s == "" {
+		return other
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // killed runs a child, kills it after it has acknowledged some entries, and

@@ -76,7 +76,7 @@ func (l *Ledger) dropLogged(found []damage) {
 		wanted[d.at.cursor] = d.err
 	}
 	var known []damage
-	err := l.view(func(s snapshot) error {
+	err := l.look(func(s snapshot) error {
 		s.scan(entry.Key{}, entry.LastKey(), func(key entry.Key, at row) bool {
 			if err, ok := wanted[at.cursor]; ok {
 				known = append(known, damage{key: key, at: at, err: err})

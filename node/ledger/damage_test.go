@@ -23,6 +23,9 @@ func damageRecord(t *testing.T, l *Ledger, cursor uint64) {
 // poke changes a stored value behind the ledger's back, or deletes it.
 func poke(t *testing.T, l *Ledger, bucket string, key []byte, change func([]byte) []byte) {
 	t.Helper()
+	if err := l.settled(); err != nil {
+		t.Fatal(err)
+	}
 	err := l.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(bucket))
 		v := b.Get(key)

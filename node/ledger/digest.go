@@ -49,13 +49,14 @@ func (l *Ledger) fingerprint(lo, hi entry.Key, result func(Digest, int, totals))
 	}
 	return l.view(func(s snapshot) error {
 		h, n := newIDHash(), 0
-		if work != nil {
+		cached := work != nil && !s.ahead
+		if cached {
 			h, n, lo = work.resume(hi)
 		}
 		from := n
 		s.scan(lo, hi, func(key entry.Key, _ row) bool {
 			h.add(key.ID)
-			if n++; work != nil {
+			if n++; cached {
 				work.reached(key, n, h)
 			}
 			return true

@@ -1,7 +1,7 @@
-// Package ledger keeps a node's entries on disk, in one bbolt file: what it
-// was given, when, and by which way, in order of time and in order of arrival,
-// with a digest that proves to others what it holds. It never touches the
-// network.
+// Package ledger keeps a node's entries on disk, in a bbolt file with a journal
+// beside it: what it was given, when, and by which way, in order of time and in
+// order of arrival, with a digest that proves to others what it holds. It never
+// touches the network.
 //
 // # Order
 //
@@ -15,13 +15,37 @@
 // # Durability
 //
 // [Ledger.Append] returns when its entries are on the disk (fsync), or with an
-// error when none of them is. Callers that come while a commit is under way
-// share the next one. When the disk is full, Append answers [ErrFull], reading
+// error when none of them is. Callers that come while others wait for the disk
+// share the next wait. When the disk is full, Append answers [ErrFull], reading
 // goes on, and it works again as soon as there is room. Of a record, its
 // checksum and its entry's id are checked whenever it is read from disk: a
 // damaged one is reported, dropped and skipped, so that catch-up fetches it
 // again. A file whose structure is damaged is not opened: [ErrDamaged] says
 // what is wrong, and [Rebuild] saves what can be saved.
+//
+// # Journal
+//
+// A commit of bbolt waits for the disk twice, and writes whole pages of each
+// tree. So entries go into a journal first: a file of 4 MiB that is written all
+// through when it is made, at the first append, so that one write and one wait
+// for the disk are all that an append takes then. [Ledger.Run] moves them into
+// the bbolt file in one transaction, after a second or when they are many; so
+// does whatever needs that file to be complete, such as Range, Digest and Close.
+// Until then they are pending: in memory, where Has, Get and After find them.
+// Batches over 1 MiB skip the journal.
+//
+// The transaction that moves them says where in the journal the rest begins.
+// Open reads the frames that follow there. Each has its place in the journal,
+// over all laps, its first cursor, and a checksum with the journal's secret;
+// the first that is not there ends them. As the next frame is written only when
+// one is durable, a later one that is there means damage: it is reported, what
+// is left is kept, and catch-up fetches what is not. Whenever a cursor may have
+// been lost with its entry, a million are left out.
+//
+// While the bbolt file has no room for what is pending, that stays in the
+// journal, Append answers ErrFull, and reading methods look at a transaction
+// that is not committed. Without room for a journal, or after an error of it,
+// appends go to the bbolt file.
 //
 // # Retention
 //
@@ -43,7 +67,8 @@
 // The file does not shrink; room that pruning frees is used again, and Rebuild
 // makes it small. Memory does not grow with the ledger, but for some 200 bytes
 // for every 4,096 entries, and what bbolt keeps of free pages, about 100 bytes
-// each. The mapped file is given back as it is read.
+// each. The mapped file is given back as it is read. What is pending takes at
+// most a few times the journal's 4 MiB, and nothing when nothing is.
 //
 // bbolt trusts its file. Here the pages are checked first: all that the tree
 // branches on when the file is opened, the leaves then or before they are

@@ -60,8 +60,8 @@ const probeAfter = time.Second
 const probeSize = 64 << 10
 
 // Writable returns nil, or [ErrFull] while there is no room on the disk. A
-// second after the last write that failed it tries a small one itself, so that
-// it notices room without anybody appending.
+// second after the last write that failed it tries one itself, so that it
+// notices room without anybody appending.
 func (l *Ledger) Writable() error {
 	l.mu.Lock()
 	full, tried := l.full, l.tried
@@ -75,8 +75,12 @@ func (l *Ledger) Writable() error {
 	return l.probe()
 }
 
-// probe writes and deletes a value of probeSize.
+// probe stores what is in the journal, and writes and deletes a value of
+// probeSize.
 func (l *Ledger) probe() error {
+	if err := l.settled(); err != nil {
+		return err
+	}
 	key := []byte("probe")
 	put := func(s snapshot) ([]Record, error) { return nil, s.meta.Put(key, make([]byte, probeSize)) }
 	remove := func(s snapshot) ([]Record, error) { return nil, s.meta.Delete(key) }

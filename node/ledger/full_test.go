@@ -51,33 +51,48 @@ func full(l *Ledger) (room func()) {
 func TestFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := open(t, Config{NoSync: true})
-		e := fakes(t, 3000, 1000)
+		e := fakes(t, 6000, 1000)
 		add(t, l, e[:1000]...)
-		room := full(l)
+		full(l)
 		stored := 1000
-		for i := 1000; i < 2000; i += 100 { // the file's free pages may do for some
-			_, err := l.Append(t.Context(), Own, e[i:i+100]...)
-			if err == nil {
-				stored = i + 100
-				continue
+		for i := 1000; i < 5000; i += 100 { // the file's free pages may do for some
+			if _, err := l.Append(t.Context(), Own, e[i:i+100]...); err != nil {
+				t.Fatal(err)
 			}
-			if !errors.Is(err, ErrFull) || !l.State().Full || !errors.Is(l.Writable(), ErrFull) {
-				t.Fatalf("got %v, %+v", err, l.State())
+			stored = i + 100
+			if _, _, err := l.Digest(); err != nil { // which moves it into the file, if that takes it
+				t.Fatal(err)
+			}
+			if l.State().Full {
+				break
 			}
 		}
 		if !l.State().Full {
 			t.Fatal("it never was full")
 		}
-		sameKeys(t, l, e[:stored])
-		if got := arrivals(t, l, 1000); len(got) != stored {
-			t.Errorf("got %d in order of arrival", len(got))
+		check := func() {
+			t.Helper()
+			sameKeys(t, l, e[:stored])
+			readOthers(t, l, e[:stored])
+			if got := arrivals(t, l, 1000); len(got) != stored {
+				t.Errorf("got %d in order of arrival", len(got))
+			}
 		}
-		if !errors.Is(l.Writable(), ErrFull) {
-			t.Error("Writable does not say so")
+		check()
+		if _, err := l.Append(t.Context(), Own, e[stored:]...); !errors.Is(err, ErrFull) || !errors.Is(l.Writable(), ErrFull) {
+			t.Errorf("got %v, %+v", err, l.State())
 		}
+		check()
 		time.Sleep(probeAfter) // then it tries
 		if !errors.Is(l.Writable(), ErrFull) {
 			t.Error("Writable does not say so after a try")
+		}
+		// Closed, and opened again: what the file has no room for is not lost.
+		l = reopen(t, l, Config{NoSync: true})
+		room := full(l)
+		check()
+		if !errors.Is(l.Writable(), ErrFull) {
+			t.Error("Writable does not say so")
 		}
 		room()
 		if !errors.Is(l.Writable(), ErrFull) {
@@ -91,6 +106,29 @@ func TestFull(t *testing.T) {
 		sameKeys(t, l, e)
 		sameKeys(t, reopen(t, l, Config{}), e)
 	})
+}
+
+// readOthers reads by the ways that sameKeys does not try.
+func readOthers(t *testing.T, l *Ledger, held []*entry.Entry) {
+	t.Helper()
+	if n, err := l.Count(entry.Key{}, entry.LastKey()); n != len(held) || err != nil {
+		t.Errorf("counted %d of %d, %v", n, len(held), err)
+	}
+	n := len(held)
+	for r, err := range l.RangeDown(entry.Key{}, entry.LastKey()) {
+		if n--; err != nil || r.Entry.ID != held[n].ID {
+			t.Fatalf("down: entry %d is another, or %v", n, err)
+		}
+	}
+	for _, e := range []*entry.Entry{held[0], held[n/2], held[len(held)-1]} {
+		r, err := l.Get(e.Key())
+		if err != nil || r.Entry.ID != e.ID || !l.Has(e.Key()) {
+			t.Errorf("Get: %v", err)
+		}
+		if r, err = l.Find(e.ID); err != nil || r.Entry.ID != e.ID {
+			t.Errorf("Find: %v", err)
+		}
+	}
 }
 
 // Run finds out by itself that there is room again.
@@ -125,21 +163,47 @@ func TestRunNoticesRoom(t *testing.T) {
 // with what the file has.
 func TestCommitThatFailsLate(t *testing.T) {
 	l := open(t, Config{NoSync: true})
-	e := fakes(t, 20, 1000)
+	e := fakes(t, 30, 1000)
 	add(t, l, e[:10]...)
+	add(t, l, e[10:20]...) // into the journal
 	inner := l.change
 	l.change = func(f func(*bbolt.Tx) error) error {
 		return errors.Join(inner(f), syscall.EIO)
 	}
-	if _, err := l.Append(t.Context(), Own, e[10:]...); !errors.Is(err, syscall.EIO) || errors.Is(err, ErrFull) {
+	if err := l.settled(); !errors.Is(err, syscall.EIO) || errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(t.Context(), Own, e[20:]...); !errors.Is(err, syscall.EIO) || errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
 	l.change = inner
 	sameKeys(t, l, e)
-	if got := arrivals(t, l, 100); len(got) != 20 {
+	if got := arrivals(t, l, 100); len(got) != len(e) {
 		t.Errorf("got %d in order of arrival", len(got))
 	}
 	sameKeys(t, reopen(t, l, Config{}), e)
+}
+
+// A commit that fails for good leaves all in the journal, and what comes then
+// is refused rather than left there.
+func TestCommitThatFails(t *testing.T) {
+	l := open(t, Config{NoSync: true})
+	e := fakes(t, 30, 1000)
+	add(t, l, e[:10]...)
+	add(t, l, e[10:20]...)
+	inner := l.change
+	l.change = func(func(*bbolt.Tx) error) error { return syscall.EIO }
+	sameKeys(t, l, e[:20])
+	if _, err := l.Append(t.Context(), Own, e[20:]...); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	sameKeys(t, revived(t, l), e[:20])
+	l.change = inner
+	add(t, l, e...)
+	sameKeys(t, l, e)
+	if r := add(t, l, fake(t, 1, 1, "into the journal again")); r[0].Cursor != 31 || l.direct {
+		t.Errorf("got %+v, %v", r, l.direct)
+	}
 }
 
 // smallDisk mounts a tmpfs of some size, or skips the test.
@@ -158,16 +222,40 @@ func smallDisk(t *testing.T, size string) string {
 }
 
 // On a disk that is really full, what was acknowledged is kept, reading goes
-// on, deleting makes room, and it recovers when a file goes away.
+// on, deleting makes room, and it recovers when a file goes away: with a journal,
+// and where there is no room for one.
 func TestFullDisk(t *testing.T) {
-	dir := smallDisk(t, "3m")
+	for _, tt := range []fullDisk{
+		{size: "3m", ballast: 1 << 20, text: 5, more: 1000},
+		{size: "16m", ballast: 4 << 20, text: 2000, more: 500, journal: true},
+	} {
+		t.Run(tt.size, tt.test)
+	}
+}
+
+// fullDisk says how large the disk is, how much of it is taken at first, how
+// large the texts are that fill it, how many more entries there is room for
+// later, at least, and whether there is a journal.
+type fullDisk struct {
+	size    string
+	ballast int
+	text    int
+	more    int
+	journal bool
+}
+
+func (tt fullDisk) test(t *testing.T) {
+	dir := smallDisk(t, tt.size)
 	ballast := filepath.Join(dir, "ballast")
-	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o600); err != nil {
+	if err := os.WriteFile(ballast, make([]byte, tt.ballast), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "ledger.db")
 	l := open(t, Config{Path: path})
-	e := fakes(t, 40_000, 1_000_000)
+	e := make([]*entry.Entry, 30*tt.more)
+	for i := range e {
+		e[i] = fake(t, uint64(i), 1_000_000+int64(i), strings.Repeat("x", tt.text))
+	}
 	var held []*entry.Entry
 	fill := func(from int) int {
 		t.Helper()
@@ -183,9 +271,15 @@ func TestFullDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 			held = append(held, e[i:i+50]...)
+			if i%1000 == 0 {
+				_ = l.settled() // as Run does; what it says, Append says
+			}
 		}
 	}
 	next := fill(0)
+	if (l.journal != nil) != tt.journal {
+		t.Errorf("journal: %v", l.journal)
+	}
 	t.Logf("full after %d", next)
 	sameKeys(t, l, held)
 	// Singles may still find room; what they say is true.
@@ -208,8 +302,8 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	more := fill(next)
-	if more < next+1000 {
-		t.Errorf("a MiB took only %d entries", more-next)
+	if more < next+tt.more {
+		t.Errorf("there was room for only %d entries", more-next)
 	}
 	sameKeys(t, l, held)
 
@@ -221,7 +315,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	held = slices.DeleteFunc(held, func(e *entry.Entry) bool { return e.Time < floor })
 	sameKeys(t, l, held)
-	if after := fill(more + 200); after < more+1000 {
+	if after := fill(more + 200); after < more+tt.more {
 		t.Errorf("pruning made room for only %d entries", after-more)
 	}
 	l = reopen(t, l, Config{Path: path})

@@ -74,6 +74,7 @@ type Ledger struct {
 	path     string
 	limits   limits
 	logger   *slog.Logger
+	noSync   bool
 	db       *bbolt.DB
 	queue    queue
 	prefixes prefixes
@@ -86,6 +87,9 @@ type Ledger struct {
 	change func(func(*bbolt.Tx) error) error
 	// kick wakes Run: a limit is exceeded, or the disk is full. Capacity 1.
 	kick chan struct{}
+	// held tells Run that records are pending, crowded that they are many.
+	// Capacity 1.
+	held, crowded chan struct{}
 	// touched counts the bytes of the file that were mapped into memory since
 	// they were last given back.
 	touched atomic.Int64
@@ -95,11 +99,17 @@ type Ledger struct {
 	// writing serialises update. It is taken before mu.
 	writing sync.Mutex
 
+	// journal is nil until it is made. It is set under mu by the leader of the
+	// queue, who may read it without.
+	journal *journal
+	retry   time.Time // the leader's: when it may be tried again to make it
+
 	mu      sync.Mutex
-	totals  totals        // guarded by mu; equals the file's
+	totals  totals        // guarded by mu; the file's and those of what is pending
 	first   uint64        // guarded by mu
 	recent  recent        // guarded by mu
 	changed chan struct{} // guarded by mu; closed and replaced at each change
+	direct  bool          // guarded by mu; the journal must not be written to
 	full    bool          // guarded by mu
 	tried   time.Time     // guarded by mu; when a write last failed for want of room
 	damaged int           // guarded by mu
@@ -112,7 +122,10 @@ func Open(config Config) (*Ledger, error) {
 		path:    config.Path,
 		limits:  limits{age: config.Retention, entries: int64(config.MaxEntries), bytes: config.MaxBytes},
 		logger:  config.Logger,
+		noSync:  config.NoSync,
 		kick:    make(chan struct{}, 1),
+		held:    make(chan struct{}, 1),
+		crowded: make(chan struct{}, 1),
 		changed: make(chan struct{}),
 		recent:  newRecent(),
 	}
@@ -125,8 +138,11 @@ func Open(config Config) (*Ledger, error) {
 		return nil, fmt.Errorf("opening ledger %q: %w", config.Path, err)
 	}
 	l.change = func(f func(*bbolt.Tx) error) error { return l.inTx(true, f) }
-	if err := l.reload(); err != nil {
-		return nil, fmt.Errorf("opening ledger %q: %w", config.Path, errors.Join(err, l.db.Close()))
+	if err = l.reload(); err == nil {
+		err = l.openJournal()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening ledger %q: %w", config.Path, errors.Join(hinted(err), l.closeFiles()))
 	}
 	if floor := time.UnixMilli(l.floor.Load()); floor.After(time.Now()) {
 		l.logger.Error("the ledger forgets everything up to a time that has not come: the clock was wrong, or is; "+rebuildHint,
@@ -135,22 +151,33 @@ func Open(config Config) (*Ledger, error) {
 	return l, nil
 }
 
-// Close waits for the commit that is under way and closes the file. Further
-// calls do nothing.
+// Close waits for the commit that is under way, stores what is in the journal
+// in the bbolt file, if there is room, and closes both. Further calls do nothing.
 func (l *Ledger) Close() error {
 	if !l.queue.close() {
 		return nil
 	}
+	err := l.settled()
+	if errors.Is(err, ErrFull) {
+		err = nil // it is said already, and the journal keeps it
+	}
 	l.writing.Lock() // a prune or scrub that is under way ends with ErrClosed at its next step
 	defer l.writing.Unlock()
-	closing := l.db.Close
-	if l.broken.Load() {
-		closing = l.file.Close // the mapping stays until the process ends
-	}
-	if err := closing(); err != nil {
+	if err = errors.Join(err, l.closeFiles()); err != nil {
 		return fmt.Errorf("closing ledger %q: %w", l.path, err)
 	}
 	return nil
+}
+
+func (l *Ledger) closeFiles() error {
+	var err error
+	if l.journal != nil {
+		err = l.journal.file.Close()
+	}
+	if l.broken.Load() {
+		return errors.Join(err, l.file.Close()) // the mapping stays until the process ends
+	}
+	return errors.Join(err, l.db.Close())
 }
 
 // State describes the ledger now.
@@ -184,36 +211,64 @@ func (l *Ledger) Changed() <-chan struct{} {
 
 // publish makes a committed change visible. The caller holds l.writing, and
 // not l.mu.
-func (l *Ledger) publish(t totals, added []Record) {
+func (l *Ledger) publish(t totals, p position, added []Record) {
 	l.mu.Lock()
-	l.totals = t
-	l.floor.Store(t.floor)
+	l.settle(t, p)
 	for _, r := range added {
 		l.recent.push(r)
 	}
+	exceeded := l.limits.exceeded(l.totals)
 	close(l.changed)
 	l.changed = make(chan struct{})
 	l.mu.Unlock()
-	if l.limits.exceeded(t) {
+	if exceeded {
 		l.wake()
 	}
+}
+
+// settle notes what the bbolt file has: all below its next cursor, and what is
+// in the journal before its position. The caller holds l.mu.
+func (l *Ledger) settle(t totals, p position) {
+	l.recent.settle(t.next - 1)
+	if l.journal != nil && p.secret == l.journal.secret {
+		l.journal.tail = p.place
+	}
+	for _, r := range l.recent.above(l.recent.stored) {
+		if r.Entry.Time >= t.floor {
+			t.add(rowOf(r))
+		}
+	}
+	t.next = max(t.next, l.totals.next)
+	l.totals = t
+	l.floor.Store(t.floor)
 }
 
 // reload takes what is kept in memory from the file: at the start, and after a
 // commit that failed, as then only the file knows.
 func (l *Ledger) reload() error {
-	return l.view(func(s snapshot) error {
+	return l.look(func(s snapshot) error {
 		first, err := s.first()
+		if err != nil {
+			return err
+		}
+		p, _, err := s.position()
 		if err != nil {
 			return err
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.totals, l.first = *s.totals, first
-		l.floor.Store(s.floor)
-		l.recent.reset(s.next - 1)
+		if l.first = first; s.next > l.totals.next {
+			l.recent.reset(s.next - 1) // it has records that were said to have failed
+		}
+		l.settle(*s.totals, p)
 		return nil
 	})
+}
+
+// position returns where the journal begins that the file lacks, and false when
+// there never was one.
+func (s snapshot) position() (position, bool, error) {
+	return decodePosition(s.meta.Get([]byte(journalKey)))
 }
 
 // first returns the lowest cursor in the log, or the next one.
@@ -226,9 +281,4 @@ func (s snapshot) first() (uint64, error) {
 }
 
 // wake makes Run look after the ledger soon. It never blocks.
-func (l *Ledger) wake() {
-	select {
-	case l.kick <- struct{}{}:
-	default:
-	}
-}
+func (l *Ledger) wake() { nudge(l.kick) }

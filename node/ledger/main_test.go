@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -171,25 +172,30 @@ func sameKeys(tb testing.TB, l *Ledger, want []*entry.Entry) {
 	}
 }
 
-// commits counts the commits of a ledger from here on.
+// commits counts the commits of a ledger, and the frames in its journal, from
+// here on.
 func commits(l *Ledger) func() int {
-	var mu sync.Mutex
-	n := 0
-	inner := l.change
+	var changes atomic.Int64
+	inner, before := l.change, framesOf(l)
 	l.change = func(f func(*bbolt.Tx) error) error {
 		err := inner(f)
 		if err == nil {
-			mu.Lock()
-			defer mu.Unlock()
-			n++
+			changes.Add(1)
 		}
 		return err
 	}
-	return func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return n
+	return func() int { return int(changes.Load()) + framesOf(l) - before }
+}
+
+// framesOf counts the frames in a ledger's journal.
+func framesOf(l *Ledger) (n int) {
+	if l.journal == nil {
+		return 0
 	}
+	for range frames(l.journal.file, l.journal.secret) {
+		n++
+	}
+	return n
 }
 
 // seeded returns a random source whose seed is printed with the test.

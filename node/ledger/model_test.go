@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -86,6 +87,31 @@ func (m *model) times() map[entry.ID]int64 {
 
 func (m *model) reopen(*rapid.T) { m.l = reopen(m.t, m.l, Config{NoSync: true}) }
 
+// kill goes on with the files as they are.
+func (m *model) kill(t *rapid.T) {
+	again, err := Open(Config{Path: copied(m.t, m.l.path), NoSync: true})
+	if err == nil {
+		err = m.l.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.l = again
+}
+
+// fold moves what is in the journal into the file, or finds that full.
+func (m *model) fold(t *rapid.T) {
+	if rapid.Bool().Draw(t, "full") {
+		room := full(m.l)
+		defer room()
+		defer func() { m.l.tried = time.Time{} }()
+	}
+	if err := m.l.settled(); err != nil && !errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	m.check(t)
+}
+
 func (m *model) damage(t *rapid.T) {
 	if len(m.order) == 0 {
 		return
@@ -141,6 +167,23 @@ func (m *model) scrub(t *rapid.T) {
 	}
 }
 
+// glance compares what does not move anything from the journal into the file.
+func (m *model) glance(t *rapid.T) {
+	if s := m.l.State(); s.Floor != m.floor || s.Last != m.next-1 || s.Entries != len(m.held) {
+		t.Fatalf("got %+v, want floor %d, next %d and %d entries", s, m.floor, m.next, len(m.held))
+	}
+	for range 10 {
+		e := m.draw(t)
+		_, err := m.l.Get(e.Key())
+		if held := m.held[e.ID] != nil; m.l.Has(e.Key()) != held || held != (err == nil) {
+			t.Fatalf("it has %s, or not: %v", e.ID, err)
+		}
+	}
+	if m.t.Failed() {
+		t.FailNow()
+	}
+}
+
 // check compares everything.
 func (m *model) check(t *rapid.T) {
 	sameKeys(m.t, m.l, slices.Collect(maps.Values(m.held)))
@@ -175,7 +218,10 @@ func TestModel(t *testing.T) {
 			"reopen":  m.reopen,
 			"damage":  m.damage,
 			"scrub":   m.scrub,
-			"":        m.check,
+			"kill":    m.kill,
+			"fold":    m.fold,
+			"check":   m.check,
+			"":        m.glance,
 		})
 	})
 }

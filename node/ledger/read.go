@@ -16,12 +16,17 @@ const (
 )
 
 // Has reports whether the ledger holds the entry. It is cheap enough for a
-// validator: a lookup of a few microseconds that waits for no writer.
+// validator: a lookup of a few microseconds that waits for no disk.
 func (l *Ledger) Has(key entry.Key) bool {
 	if key.Time < l.floor.Load() {
 		return false
 	}
-	has := false
+	l.mu.Lock()
+	_, has := l.recent.keys[key]
+	l.mu.Unlock()
+	if has {
+		return true
+	}
 	err := l.inTx(false, func(tx *bbolt.Tx) error {
 		_, has = snapshot{index: tx.Bucket([]byte(indexBucket))}.lookup(key)
 		return nil
@@ -32,7 +37,14 @@ func (l *Ledger) Has(key entry.Key) bool {
 // Get returns the record of an entry, or [ErrNotFound]: also when it turns out
 // to be damaged.
 func (l *Ledger) Get(key entry.Key) (Record, error) {
-	p, err := l.page(key, after(key), false)
+	// What is pending first: what is folded meanwhile, the file has.
+	l.mu.Lock()
+	r, pending := l.recent.get(key)
+	l.mu.Unlock()
+	if pending && key.Time >= l.floor.Load() {
+		return r, nil
+	}
+	p, err := l.page(l.look, key, after(key), false)
 	switch {
 	case err != nil:
 		return Record{}, err
@@ -76,7 +88,7 @@ func (l *Ledger) RangeDown(lo, hi entry.Key) iter.Seq2[Record, error] {
 func (l *Ledger) each(lo, hi entry.Key, down bool) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for lo, hi := lo, hi; ; {
-			p, err := l.page(lo, hi, down)
+			p, err := l.page(l.view, lo, hi, down)
 			if err != nil {
 				yield(Record{}, err)
 				return
@@ -109,10 +121,10 @@ type page struct {
 }
 
 // page reads the first records of [lo, hi), or the last ones, and drops those
-// that it finds damaged.
-func (l *Ledger) page(lo, hi entry.Key, down bool) (page, error) {
+// that it finds damaged. It looks with view or look.
+func (l *Ledger) page(look func(func(snapshot) error) error, lo, hi entry.Key, down bool) (page, error) {
 	p := page{end: true}
-	err := l.view(func(s snapshot) error {
+	err := look(func(s snapshot) error {
 		scan := s.scan
 		if down {
 			scan = s.scanDown
@@ -208,22 +220,28 @@ func (l *Ledger) After(cursor uint64, limit int) ([]Record, error) {
 	if limit = min(limit, pageRecords); limit <= 0 {
 		return nil, nil
 	}
-	l.mu.Lock()
-	records, ok := l.recent.after(cursor)
-	if ok {
-		records = firstVisible(records, l.totals.floor, limit)
-	}
-	l.mu.Unlock()
-	if ok {
-		return records, nil
-	}
 	for {
+		records, since, ok := l.newest(cursor, limit)
+		if ok {
+			return records, nil
+		}
 		p, last, err := l.logPage(cursor, limit)
-		if err != nil || len(p.records) > 0 || p.end {
+		if err != nil || len(p.records) > 0 {
 			return p.records, err
 		}
-		cursor = last
+		if cursor = last; p.end {
+			cursor = max(cursor, since) // what is above is in memory
+		}
 	}
+}
+
+// newest returns up to limit records after cursor from memory, or false and the
+// cursor from which on they are there.
+func (l *Ledger) newest(cursor uint64, limit int) (records []Record, since uint64, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	records, ok = l.recent.after(cursor)
+	return firstVisible(records, l.totals.floor, limit), l.recent.since, ok
 }
 
 // firstVisible copies up to limit of those records that are not below the
@@ -247,7 +265,7 @@ func firstVisible(records []Record, floor int64, limit int) []Record {
 // damaged, and returns the last cursor it looked at.
 func (l *Ledger) logPage(cursor uint64, limit int) (p page, last uint64, err error) {
 	p.end, last = true, cursor
-	err = l.view(func(s snapshot) error {
+	err = l.look(func(s snapshot) error {
 		c := s.log.Cursor()
 		for k, v := c.Seek(appendCursor(nil, cursor+1)); k != nil; k, v = c.Next() {
 			at, err := decodeCursor(k)

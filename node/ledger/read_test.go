@@ -156,6 +156,9 @@ func TestAfterFromMemoryAndDisk(t *testing.T) {
 	for part := range slices.Chunk(e, 1000) {
 		add(t, l, part...)
 	}
+	if err := l.settled(); err != nil {
+		t.Fatal(err)
+	}
 	if n := len(l.recent.records) - l.recent.dead; n > recentCount || l.recent.bytes > recentBytes {
 		t.Errorf("memory has %d records of %d bytes", n, l.recent.bytes)
 	}

@@ -17,11 +17,12 @@ import (
 // that was found: the newest records may be lost, and followers know theirs.
 const cursorJump = 1 << 20
 
-// Rebuild makes a new ledger at path of the records in the old file that still
-// verify, wherever they are in it, and keeps the old file under a name beside
-// it, which it returns. Cursors, ways and times of arrival stay. The floor
+// Rebuild makes a new ledger at path of the records in the old file, and in its
+// journal, that still verify, wherever they are in them. It keeps the old file
+// under a name beside it, which it returns, and the journal under that name with
+// the journal's suffix. Cursors, ways and times of arrival stay. The floor
 // starts anew: the next Prune raises it again. Rebuild needs as much room as the
-// old file takes; when it fails, the old file is still at path. It fails with
+// old file takes; when it fails, the old files are still there. It fails with
 // [ErrLocked] while a process has the ledger open.
 //
 // A file that is not damaged can be rebuilt as well; that makes it as small as
@@ -50,13 +51,20 @@ func rebuild(path string, now time.Time) (aside string, err error) {
 	if err := temp.Close(); err != nil {
 		return "", err
 	}
-	if err := salvage(old, temp.Name()); err != nil {
+	if err := salvage(old, path+journalSuffix, temp.Name()); err != nil {
 		return "", err
 	}
 	if aside, err = putAside(path, now); err != nil {
 		return "", err
 	}
-	return aside, errors.Join(os.Rename(temp.Name(), path), syncDir(path))
+	if err := os.Rename(temp.Name(), path); err != nil {
+		return "", err
+	}
+	// The new ledger does not name the journal, so it never takes it for its own.
+	if err := os.Rename(path+journalSuffix, aside+journalSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	return aside, syncDir(path)
 }
 
 // putAside gives the file at path a second name that nothing has, or, where the
@@ -79,20 +87,27 @@ func putAside(path string, now time.Time) (string, error) {
 	return "", fmt.Errorf("there is no free name like %q", stem)
 }
 
-// found is where a record is in a file.
+// found is a record, or where it is in the old file.
 type found struct {
 	cursor uint64
 	at     int64
 	size   int
+	record Record // without an entry when it is in the old file
 }
 
-// salvage copies what verifies in old into the new ledger at path.
-func salvage(old *os.File, path string) error {
+// salvage copies what verifies in old, and in its journal, if it has one, into
+// the new ledger at path.
+func salvage(old *os.File, journal, path string) error {
 	info, err := old.Stat()
 	if err != nil {
 		return err
 	}
-	records := findRecords(old, info.Size())
+	journalled, err := findJournalled(journal)
+	if err != nil {
+		return err
+	}
+	records := append(findRecords(old, info.Size()), journalled...)
+	slices.SortStableFunc(records, func(a, b found) int { return cmp.Compare(a.cursor, b.cursor) })
 	l, err := Open(Config{Path: path, NoSync: true})
 	if err != nil {
 		return err
@@ -102,8 +117,8 @@ func salvage(old *os.File, path string) error {
 }
 
 // findRecords looks through all pages of a file, not only through those that
-// its tree leads to, and returns the records that verify by cursor. It never
-// faults, as it only reads.
+// its tree leads to, and returns the records that verify. It never faults, as
+// it only reads.
 func findRecords(r io.ReaderAt, size int64) []found {
 	pageSize := int64(os.Getpagesize())
 	if m, err := readMeta(r, size, slog.New(slog.DiscardHandler)); err == nil {
@@ -116,8 +131,30 @@ func findRecords(r io.ReaderAt, size int64) []found {
 			all = p.appendFound(all, at, true)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b found) int { return cmp.Compare(a.cursor, b.cursor) })
 	return all
+}
+
+// findJournalled returns the records in a journal whose frames verify, of
+// whichever lap. Without a label that can be read there are none.
+func findJournalled(path string) (all []found, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	s, err := readLabel(f)
+	if err != nil {
+		return nil, nil //nolint:nilerr // what is damaged has nothing to save
+	}
+	for records := range frames(f, s) {
+		for _, r := range records {
+			all = append(all, found{cursor: r.Cursor, record: r})
+		}
+	}
+	return all, nil
 }
 
 // readLeaf reads the page at an offset with its overflow, if it is a leaf. What
@@ -195,18 +232,17 @@ func (l *Ledger) restore(old io.ReaderAt, records []found) error {
 			return err
 		}
 	}
+	l.mu.Lock()
+	l.recent.reset(l.totals.next - 1)
+	l.mu.Unlock()
 	return l.reload()
 }
 
 func (l *Ledger) restoreBatch(old io.ReaderAt, batch []found, again *[]found) error {
 	return l.update(func(s snapshot) ([]Record, error) {
-		w := newWriter(s, nil)
+		w := newWriter(s)
 		for _, f := range batch {
-			b := make([]byte, f.size)
-			if _, err := old.ReadAt(b, f.at); err != nil {
-				return nil, err
-			}
-			r, err := decodeRecord(f.cursor, b)
+			r, err := f.read(old)
 			if err != nil {
 				return nil, err
 			}
@@ -226,4 +262,16 @@ func (l *Ledger) restoreBatch(old io.ReaderAt, batch []found, again *[]found) er
 		}
 		return nil, nil
 	})
+}
+
+// read returns the record.
+func (f found) read(old io.ReaderAt) (Record, error) {
+	if f.record.Entry != nil {
+		return f.record, nil
+	}
+	b := make([]byte, f.size)
+	if _, err := old.ReadAt(b, f.at); err != nil {
+		return Record{}, err
+	}
+	return decodeRecord(f.cursor, b)
 }

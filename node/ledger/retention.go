@@ -65,6 +65,10 @@ func (l *Ledger) raise(now time.Time) error {
 	if t := l.State().Floor; t >= ageFloor(now, l.limits.age) && !l.overLimit() {
 		return nil
 	}
+	// On a full disk, what is in the journal stays there: deleting makes room.
+	if err := l.settled(); err != nil && !errors.Is(err, ErrFull) {
+		return err
+	}
 	return l.update(func(s snapshot) ([]Record, error) {
 		kept := *s.totals
 		goal := limits{}
@@ -159,7 +163,7 @@ func (l *Ledger) sweepStep(limit int) (n int, first entry.Key, err error) {
 
 // noteFirst finds the oldest cursor that is kept.
 func (l *Ledger) noteFirst() error {
-	return l.view(func(s snapshot) error {
+	return l.look(func(s snapshot) error {
 		first, err := s.first()
 		if err != nil {
 			return err

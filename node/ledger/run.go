@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -19,19 +20,17 @@ const (
 	idleEvery = time.Minute
 )
 
-// Run looks after the ledger until the context ends: it raises the floor and
-// deletes what is below it, tries a full disk again, and, slowly, checks all
-// that is stored. What fails is logged and tried again. It returns nil.
+// Run looks after the ledger until the context ends: it moves what is in the
+// journal into the bbolt file, raises the floor and deletes what is below it,
+// tries a full disk again, and, slowly, checks all that is stored. What fails is logged and tried again. It returns nil.
 func (l *Ledger) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		l.scrubNowAndThen(ctx)
-	}()
+	var others sync.WaitGroup
+	others.Go(func() { l.scrubNowAndThen(ctx) })
+	others.Go(func() { l.foldNowAndThen(ctx) })
 	defer func() {
 		cancel()
-		<-done
+		others.Wait()
 	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"p2ping/node/entry"
@@ -19,7 +20,7 @@ func (l *Ledger) Scrub(ctx context.Context) (dropped int, err error) {
 // scrub is Scrub with a pause after each page.
 func (l *Ledger) scrub(ctx context.Context, pause time.Duration) (dropped int, err error) {
 	for from, more := (entry.Key{}), true; more; {
-		p, err := l.page(from, entry.LastKey(), false)
+		p, err := l.page(l.look, from, entry.LastKey(), false)
 		if err != nil {
 			return dropped, err
 		}
@@ -30,6 +31,9 @@ func (l *Ledger) scrub(ctx context.Context, pause time.Duration) (dropped int, e
 		}
 	}
 	dropped += l.mend()
+	if err := l.settled(); err != nil && !errors.Is(err, ErrFull) {
+		return dropped, err
+	}
 	for cursor, more := uint64(0), true; more; {
 		if cursor, more, err = l.scrubLog(cursor); err != nil {
 			return dropped, err
@@ -62,7 +66,7 @@ func (l *Ledger) scrubLog(cursor uint64) (last uint64, more bool, err error) {
 	var strays []uint64
 	records, bytes := 0, 0
 	last = cursor
-	err = l.view(func(s snapshot) error {
+	err = l.look(func(s snapshot) error {
 		c := s.log.Cursor()
 		for k, v := c.Seek(appendCursor(nil, cursor+1)); k != nil; k, v = c.Next() {
 			at, err := decodeCursor(k)

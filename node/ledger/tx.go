@@ -18,6 +18,7 @@ type snapshot struct {
 	log, index, meta *bbolt.Bucket
 	suspects         *suspects
 	sound            *sound // of a writing transaction
+	ahead            bool   // it is not going to be committed
 }
 
 func (l *Ledger) snapshot(tx *bbolt.Tx) (snapshot, error) {
@@ -31,9 +32,10 @@ func (l *Ledger) snapshot(tx *bbolt.Tx) (snapshot, error) {
 	}, err
 }
 
-// view runs f in a reading transaction. What f panics with, faults of the
-// mapped file included, becomes an error that wraps [ErrDamaged].
-func (l *Ledger) view(f func(snapshot) error) error {
+// look runs f in a reading transaction, on the bbolt file alone. What f panics
+// with, faults of the mapped file included, becomes an error that wraps
+// [ErrDamaged].
+func (l *Ledger) look(f func(snapshot) error) error {
 	err := l.inTx(false, func(tx *bbolt.Tx) error {
 		s, err := l.snapshot(tx)
 		if err != nil {
@@ -114,7 +116,13 @@ var errNothing = errors.New("nothing to commit")
 func (l *Ledger) update(f func(snapshot) (added []Record, err error)) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	return l.write(f)
+}
+
+// write is update for a caller that holds l.writing.
+func (l *Ledger) write(f func(snapshot) (added []Record, err error)) error {
 	var after snapshot
+	var p position
 	var added []Record
 	err := l.change(func(tx *bbolt.Tx) (err error) {
 		if after, err = l.snapshot(tx); err != nil {
@@ -124,13 +132,16 @@ func (l *Ledger) update(f func(snapshot) (added []Record, err error)) error {
 		if added, err = f(after); err != nil {
 			return err
 		}
+		if p, _, err = after.position(); err != nil {
+			return err
+		}
 		return storeTotals(tx, *after.totals)
 	})
 	l.prefixes.settle()
 	switch {
 	case err == nil:
 		l.setFull(false)
-		l.publish(*after.totals, added)
+		l.publish(*after.totals, p, added)
 		return nil
 	case errors.Is(err, errNothing):
 		return nil
@@ -140,6 +151,7 @@ func (l *Ledger) update(f func(snapshot) (added []Record, err error)) error {
 		l.setFull(true)
 		err = fullOr(err)
 	}
+	l.setDirect()
 	if again := l.reload(); again != nil {
 		err = errors.Join(err, again)
 	}
