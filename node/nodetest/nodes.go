@@ -34,7 +34,7 @@ type Node struct {
 	bootstrap []int
 	skew      time.Duration
 	dir       string
-	disks     int // how many ledger files it has had: a crash starts a new one
+	disks     int // how many directories its ledger was in before: a crash starts a new one
 	life      *life
 }
 
@@ -166,7 +166,10 @@ func (d *Node) startMember() (err error) {
 		lie(ctx, l.host)
 	case Honest:
 	}
-	if l.ledger, err = ledger.Open(ledger.Config{Path: d.ledgerPath(), NoSync: true, Logger: d.logger()}); err != nil {
+	if err := os.MkdirAll(d.disk(), 0o700); err != nil {
+		return err
+	}
+	if l.ledger, err = ledger.Open(ledger.Config{Path: filepath.Join(d.disk(), "ledger.db"), NoSync: true, Logger: d.logger()}); err != nil {
 		return err
 	}
 	if l.root, err = os.OpenRoot(d.dir); err != nil {
@@ -208,10 +211,8 @@ func (d *Node) topic() string {
 	return d.net.opts.Topic(d.Index)
 }
 
-// ledgerPath is where the node's ledger is kept now.
-func (d *Node) ledgerPath() string {
-	return filepath.Join(d.dir, fmt.Sprintf("ledger%d.db", d.disks))
-}
+// disk is the directory that has the ledger's files now, and nothing else.
+func (d *Node) disk() string { return filepath.Join(d.dir, fmt.Sprintf("disk%d", d.disks)) }
 
 // Stop stops the nodes given cleanly, as SIGTERM would.
 func (n *Network) Stop(which ...int) {
@@ -245,17 +246,14 @@ func (n *Network) Crash(which ...int) {
 	}
 }
 
-// keepDisk copies the ledger's file and makes the copy the node's next ledger.
+// keepDisk copies the ledger's files and makes the copies the node's next ledger.
 func (d *Node) keepDisk() error {
 	if d.life.ledger == nil {
 		return nil
 	}
-	data, err := os.ReadFile(d.ledgerPath())
-	if err != nil {
-		return err
-	}
+	old := d.disk()
 	d.disks++
-	return os.WriteFile(d.ledgerPath(), data, 0o600)
+	return os.CopyFS(d.disk(), os.DirFS(old))
 }
 
 // Restart stops the nodes given, cleanly, and starts them again.
