@@ -85,10 +85,19 @@ func (c *cluster) pinger(ctx context.Context, name string, seed uint64, acknowle
 	random := rand.New(rand.NewPCG(seed, 2))
 	for n := 0; ctx.Err() == nil; n++ {
 		text := fmt.Sprintf("%s %d", name, n)
-		if _, err := c.clients[random.IntN(len(c.clients))].Ping(ctx, text); err == nil {
+		if c.ping(ctx, random.IntN(len(c.clients)), text) == nil {
 			acknowledged(text)
 		}
 	}
+}
+
+// ping waits for the answer even when ctx ends: a ping that was given up may be
+// published at any later moment.
+func (c *cluster) ping(ctx context.Context, i int, text string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	_, err := c.clients[i].Ping(ctx, text)
+	return err
 }
 
 // TestKills kills nodes at random moments while pings are sent, restarts them,
