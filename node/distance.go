@@ -201,7 +201,7 @@ func (d *distance) choose(now time.Time) *wanted {
 		return &wanted{}
 	}
 	near, drawn := pick(d.candidates(members, now))
-	chosen := &wanted{scores: make(map[peer.ID]float64, meshNear+meshDrawn)}
+	chosen := &wanted{scores: make(map[peer.ID]float64, meshDegree)}
 	wishes := make(map[peer.ID]*wish, len(d.wishes))
 	note := func(picked []candidate, held *int) {
 		for _, c := range picked {

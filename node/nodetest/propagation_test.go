@@ -173,6 +173,9 @@ func TestPropagation(t *testing.T) {
 		}
 		return
 	}
+	if d := *distanceFlag; d != "on" && d != "off" {
+		t.Fatalf("-distance %s: on or off is wanted", d)
+	}
 	// Live memory is large and what is garbage is small: collect it less often.
 	defer debug.SetGCPercent(debug.SetGCPercent(300))
 	var all []measurement
