@@ -1,5 +1,6 @@
 // Package streams has what p2ping's stream protocols share: the terms on which a
-// stream is used, by whoever opened it.
+// stream is used, by whoever opened it, the places of those who are served at one
+// time, and the work that must be over before a service is closed.
 //
 // Every byte on a stream is a stranger's. Whatever a protocol makes of them, its
 // stream is accounted for by libp2p's resource manager, ends when its time is
@@ -8,8 +9,8 @@
 // one. And a mistake in the code that reads it costs that stream, and not the
 // node: the host's goroutine for it would end the process by a panic.
 //
-// Who may have a stream at all, and how often, is each protocol's own affair, as
-// its price is: see gate in package catchup, answers in discovery and in status.
+// How often somebody may ask is each protocol's own affair, as its price is: see
+// gate in package catchup, askers in discovery and in status.
 package streams
 
 import (
