@@ -36,7 +36,6 @@
 package catchup
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,6 +48,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"p2ping/node/entry"
+	"p2ping/node/streams"
 )
 
 // Protocol is the stream protocol's ID.
@@ -93,14 +93,10 @@ type Syncer struct {
 	bulk    *bulk
 	metrics *metrics
 	kick    chan struct{} // wakes Run; capacity 1
+	work    *streams.Work
 
-	stopped context.Context // done when Close was called
-	stop    context.CancelFunc
-
-	mu     sync.Mutex
-	closed bool           // guarded by mu
-	work   sync.WaitGroup // added to under mu, while not closed
-	asks   asks           // guarded by mu
+	mu   sync.Mutex
+	asks asks // guarded by mu
 }
 
 // New makes a Syncer that answers sessions; Run begins some. The caller must
@@ -126,8 +122,8 @@ func New(cfg Config) (*Syncer, error) {
 		bulk:    &bulk{},
 		metrics: m,
 		kick:    make(chan struct{}, 1),
+		work:    streams.NewWork(),
 	}
-	s.stopped, s.stop = context.WithCancel(context.Background())
 	if !cfg.Disabled {
 		cfg.Host.SetStreamHandler(Protocol, s.handle)
 	}
@@ -140,11 +136,7 @@ func (s *Syncer) Close() error {
 	if !s.cfg.Disabled {
 		s.cfg.Host.RemoveStreamHandler(Protocol)
 	}
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.stop()
-	s.work.Wait()
+	s.work.Close()
 	return nil
 }
 
@@ -193,15 +185,4 @@ func (s *Syncer) wake() {
 	case s.kick <- struct{}{}:
 	default:
 	}
-}
-
-// join enters a goroutine that Close waits for, unless Close was called.
-func (s *Syncer) join() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.work.Add(1)
-	return true
 }

@@ -37,13 +37,13 @@ var errUnsupported = errors.New("the peer does not speak catch-up")
 // Run begins sessions until ctx ends or Close is called; then it waits for
 // them and returns nil. It is called once.
 func (s *Syncer) Run(ctx context.Context) error {
-	if !s.join() {
+	if !s.work.Begin() {
 		return nil
 	}
-	defer s.work.Done()
+	defer s.work.End()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.stopped, cancel)()
+	defer context.AfterFunc(s.work.Context(), cancel)()
 	if s.cfg.Disabled {
 		<-ctx.Done()
 		return nil
@@ -262,27 +262,27 @@ func (s *Syncer) use(ctx context.Context, on network.Stream, memory int, talk fu
 func (s *Syncer) handle(stream network.Stream) {
 	p := stream.Conn().RemotePeer()
 	start := time.Now()
-	if s.book.shunned(p, start) || !s.join() {
+	if s.book.shunned(p, start) || !s.work.Begin() {
 		_ = stream.Reset()
 		return
 	}
-	defer s.work.Done()
+	defer s.work.End()
 	retry := s.gate.enter(p, start)
 	if retry > 0 {
 		s.refuse(stream, retry)
 		return
 	}
 	var o outcome
-	err := s.use(s.stopped, stream, sessionMemory, func(stream network.Stream) error {
+	err := s.use(s.work.Context(), stream, sessionMemory, func(stream network.Stream) error {
 		session := newSession(s.cfg, s.takes(), stream, seasoning())
 		session.in.many = func() { s.bulk.brought(p) }
 		session.mayTake = func(more int) bool { return s.bulk.offer(p, more) }
-		err := session.respond(s.stopped)
+		err := session.respond(s.work.Context())
 		o = session.outcome()
 		return err
 	})
 	s.gate.leave(p, time.Now(), o.scanned, o.sent)
-	if s.stopped.Err() != nil {
+	if s.work.Context().Err() != nil {
 		return
 	}
 	r := s.record(p, roleResponder, start, o, err)
@@ -300,7 +300,7 @@ func (s *Syncer) refuse(stream network.Stream, retry time.Duration) {
 	}
 	defer s.gate.refused()
 	s.metrics.sessions.WithLabelValues(string(roleResponder), string(resultBusy)).Inc()
-	err := s.use(s.stopped, stream, refusalMemory, func(stream network.Stream) error {
+	err := s.use(s.work.Context(), stream, refusalMemory, func(stream network.Stream) error {
 		return newSession(s.cfg, false, stream, salt{}).refuse(retry)
 	})
 	if err != nil {
