@@ -203,7 +203,7 @@ func (b *book) note(p peer.ID, now, wall time.Time, o outcome, err error) result
 	pg.state.Err = describe(r, o, err)
 	if o.compared {
 		pg.state.ComparedAt = wall
-		pg.state.Agreed = (r == resultEqual || r == resultExchanged) && o.beyond == 0
+		pg.state.Agreed = (r == resultEqual || r == resultExchanged) && !o.beyond
 		pg.state.Missing, pg.state.Extra = o.missing+o.refused, o.extra
 	}
 	if o.compared || o.skew != 0 {

@@ -104,8 +104,6 @@ func (m *memory) Fingerprint(lo, hi entry.Key) (ledger.Digest, int, error) {
 	return digest, n, nil
 }
 
-func (m *memory) Count(lo, hi entry.Key) (int, error) { return len(m.within(lo, hi)), nil }
-
 func (m *memory) Keys(lo, hi entry.Key) iter.Seq2[entry.Key, error] {
 	return func(yield func(entry.Key, error) bool) {
 		for _, k := range m.within(lo, hi) {

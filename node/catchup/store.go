@@ -11,9 +11,8 @@ import (
 // Store is what catch-up needs of a ledger; see package ledger for what the
 // methods promise. They are called from many goroutines.
 type Store interface {
-	// Fingerprint, Count, Keys and Range look at what is in [lo, hi).
+	// Fingerprint, Keys and Range look at what is in [lo, hi).
 	Fingerprint(lo, hi entry.Key) (ledger.Digest, int, error)
-	Count(lo, hi entry.Key) (int, error)
 	Keys(lo, hi entry.Key) iter.Seq2[entry.Key, error]
 	Range(lo, hi entry.Key) iter.Seq2[ledger.Record, error]
 	// Get fails with ledger.ErrNotFound.
