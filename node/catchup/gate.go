@@ -31,9 +31,11 @@ const (
 	allRate   = 4_000_000
 	allBurst  = 32_000_000
 	// sessionPrice is that of a session besides what it reads, so that ten a
-	// second are the most; sentPrice is that of an entry read and sent.
+	// second are the most; sentPrice is that of an entry read and sent, and
+	// lookPrice that of a look at the ledger, however little it reads.
 	sessionPrice = 100_000
 	sentPrice    = 16
+	lookPrice    = 16
 )
 
 // maxBuckets bounds the peers whose use is remembered. One that is forgotten

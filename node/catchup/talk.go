@@ -69,7 +69,7 @@ type talk struct {
 	plan     []segment  // what they are to be sent
 	planned  int        // ids in plan
 	later    bool       // they have something to send, and want another turn
-	scanned  int        // keys read so far
+	scanned  int        // keys read so far, and lookPrice for each look
 	scanMax  int
 
 	left     bool // something differs that this session leaves alone
@@ -245,17 +245,19 @@ func (t *talk) leave(c claim, count int) {
 func (t *talk) list(index int, q question) error {
 	it := item{kind: itemList, question: index}
 	q.list = true
+	t.scanned += lookPrice
 	for k, err := range t.set.Keys(q.lo, q.hi) {
 		if err != nil {
 			return err
 		}
-		if len(q.keys) == maxList {
+		if len(q.keys) == maxList || t.listed+len(q.keys) == maxListed {
 			break // the range has grown meanwhile: what is new is sent for nothing
 		}
 		q.keys = append(q.keys, k)
 		it.shorts = append(it.shorts, t.salt.short(k.ID))
 	}
 	t.listed += len(q.keys)
+	t.scanned += len(q.keys)
 	t.ask(q, it)
 	return nil
 }
@@ -300,7 +302,7 @@ func (t *talk) divide(q question) ([]part, error) {
 		d.add(k.ID)
 		last = k
 	}
-	t.scanned += q.count
+	t.scanned += lookPrice + q.count
 	p := part{from: from}
 	p.count, p.fingerprint = d.sum()
 	return append(parts, p), nil
@@ -316,6 +318,7 @@ func (t *talk) hearList(index int, q question, theirs []short, s salt) error {
 	have := slices.Clone(theirs)
 	slices.SortFunc(have, short.compare)
 	held, extra := make([]bool, len(have)), 0
+	t.scanned += lookPrice
 	for k, err := range t.set.Keys(q.lo, q.hi) {
 		if err != nil {
 			return err
@@ -384,6 +387,6 @@ func (t *talk) measure(lo, hi entry.Key) (ledger.Digest, int, error) {
 		return digest, 0, nil
 	}
 	digest, n, err := t.set.Fingerprint(lo, hi)
-	t.scanned += n
+	t.scanned += lookPrice + n
 	return digest, n, err
 }

@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"p2ping/node/entry"
+	"p2ping/node/ledger"
 )
 
 // clockOf is the clock of those that talk in tests: long after all entries.
@@ -312,4 +313,38 @@ func TestSetsThatChange(t *testing.T) {
 			from, to = to, from
 		}
 	})
+}
+
+// growing is a set to which entries come between a look that counts them and
+// one that lists them.
+type growing struct {
+	*memory
+	more []entry.Key
+}
+
+func (g *growing) Fingerprint(lo, hi entry.Key) (ledger.Digest, int, error) {
+	digest, n, err := g.memory.Fingerprint(lo, hi)
+	g.put(g.more...)
+	return digest, n, err
+}
+
+// A turn lists no more ids than the other side takes from an honest peer, also
+// when the last range of many grows while it is looked at.
+func TestListsOfARangeThatGrows(t *testing.T) {
+	for _, count := range []int{0, 1, 5} {
+		all := keysOf("a", 0, 10)
+		set := &growing{memory: newMemory(all[:count]...), more: all[count:]}
+		talk := newTalk(set, salt{1})
+		talk.listed, talk.scanMax = maxListed-count, scanFloor
+		digest, n, err := talk.measure(entry.Key{}, entry.LastKey())
+		if err != nil || n != count {
+			t.Fatalf("got %d, %v", n, err)
+		}
+		if err := talk.compare(0, claim{hi: entry.LastKey(), count: 3}, digest, n); err != nil {
+			t.Fatal(err)
+		}
+		if talk.listed > maxListed || len(talk.next) != 1 {
+			t.Errorf("%d: %d ids are listed in %d lists, more than %d", count, talk.listed, len(talk.next), maxListed)
+		}
+	}
 }
