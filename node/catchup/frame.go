@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"p2ping/node/entry"
 	"p2ping/node/ledger"
@@ -23,8 +24,9 @@ const (
 	// maxTime is the last millisecond of the year 9999, as in package entry.
 	maxTime = 253402300799999
 	// maxCount bounds what a peer may claim to hold: far beyond any disk, and
-	// sums of such counts do not overflow.
-	maxCount = 1 << 40
+	// sums of such counts do not overflow. In 32 bits a liar's may, which spoils
+	// no more than what is shown of it.
+	maxCount = 1 << min(40, strconv.IntSize-8)
 )
 
 // errProtocol is wrapped by errors about frames that no honest peer sends.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ func TestFrames(t *testing.T) {
 // TestEqualCost adds up the frames of a session between equals at their
 // longest: under 100 bytes.
 func TestEqualCost(t *testing.T) {
-	h := hello{clock: maxTime, floor: maxTime, takes: true, count: maxCount}
+	h := hello{clock: maxTime, floor: maxTime, takes: true, count: min(maxCount, math.MaxInt)}
 	w := welcome{takes: true, equal: true}
 	n := len(appendFrame(nil, kindHello, h.encode())) + len(appendFrame(nil, kindWelcome, w.encode(h)))
 	if n >= 100 {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -243,7 +244,7 @@ func TestHostileCalls(t *testing.T) {
 			hellos(w, helloOf(1<<30))
 			liar := newTalk(liar{newMemory()}, salt{})
 			liar.gives = true
-			liar.scanMax = 1 << 60
+			liar.scanMax = math.MaxInt
 			h := helloOf(1 << 30)
 			_, payload, err := w.read()
 			if err != nil {
