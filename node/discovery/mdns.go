@@ -78,22 +78,36 @@ func (a *announcer) run(ctx context.Context) {
 // HandlePeerFound takes a peer that was announced. Anybody on the local network
 // can announce anything: only addresses on one of our own links are dialled.
 func (a *announcer) HandlePeerFound(info peer.AddrInfo) {
-	links := ownLinks()
-	r := record{id: info.ID}
-	for _, addr := range info.Addrs {
-		_, ip := scopeOf(addr)
-		onLink := slices.ContainsFunc(links, func(p netip.Prefix) bool { return p.Contains(ip) })
-		if onLink && dialable(addr) && len(r.addrs) < maxAddrs {
-			r.addrs = append(r.addrs, addr)
-		}
-	}
-	if len(r.addrs) > 0 {
-		a.take(r)
+	if addrs := onLinks(info.Addrs, ownLinks()); len(addrs) > 0 {
+		a.take(record{id: info.ID, addrs: addrs})
 	}
 }
 
-// ownLinks returns the networks that this machine's interfaces are in, but for
-// loopback.
+// onLinks returns those of the addresses announced that are in one of the
+// networks that this machine's interfaces are in. An address that this machine
+// has too, such as Docker's 172.17.0.1, leads to itself: it is good only for a
+// peer that announces no other, as such a peer is on this machine.
+func onLinks(announced []ma.Multiaddr, links []netip.Prefix) []ma.Multiaddr {
+	var own, others []ma.Multiaddr
+	for _, addr := range announced {
+		_, ip := scopeOf(addr)
+		if !dialable(addr) || !slices.ContainsFunc(links, func(p netip.Prefix) bool { return p.Contains(ip) }) {
+			continue
+		}
+		if slices.ContainsFunc(links, func(p netip.Prefix) bool { return p.Addr() == ip }) {
+			own = append(own, addr)
+		} else {
+			others = append(others, addr)
+		}
+	}
+	if len(others) == 0 {
+		others = own
+	}
+	return others[:min(len(others), maxAddrs)]
+}
+
+// ownLinks returns the networks that this machine's interfaces are in, each with
+// the address that the machine has there, but for loopback.
 func ownLinks() []netip.Prefix {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
@@ -102,13 +116,17 @@ func ownLinks() []netip.Prefix {
 	var links []netip.Prefix
 	for _, a := range addrs {
 		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
-			links = append(links, p.Masked())
+			links = append(links, p)
 		}
 	}
 	return links
 }
 
-// lanHost is a host as it is announced: with no loopback addresses.
+// lanHost is a host as it is announced: at the addresses that it listens on, but
+// for loopback and link-local ones. So who listens on one address tells no more
+// of the machine, and who listens on all tells all of them, on every link: the
+// receiver takes those of its own. Others than the local network may be told to
+// dial something else.
 type lanHost struct{ host.Host }
 
 func (h lanHost) Network() network.Network { return lanNetwork{h.Host.Network()} }
