@@ -11,7 +11,8 @@ import (
 
 // Bounds of what is known of peers that are not connected.
 const (
-	// maxTold bounds the peers that were told of and never met: four answers.
+	// maxTold bounds the peers that were told of and never met, by members and on
+	// the local network each: four answers. Nobody there can keep members' out.
 	maxTold = 64
 	// toldFor is how long such a peer, or the memory of its failures, stays.
 	toldFor = 10 * time.Minute
@@ -55,7 +56,10 @@ type contact struct {
 	source Source
 	told   time.Time // when it was last told of
 	// seen is when it was last connected and on the topic; zero: never.
-	seen     time.Time
+	seen time.Time
+	// filed is the same by what the file said. It is later than seen where the
+	// clock is, or was, wrong.
+	filed    time.Time
 	failures int       // dials in a row
 	next     time.Time // no dial before
 	// lost: it went away, and nobody has told of it since.
@@ -90,7 +94,7 @@ func (b *book) tell(r record, source Source, now time.Time) bool {
 	c := b.contacts[r.id]
 	switch {
 	case c == nil:
-		if !b.room(now) {
+		if !b.room(source, now) {
 			return false
 		}
 		b.contacts[r.id] = &contact{id: r.id, addrs: r.addrs, source: source, told: now}
@@ -116,11 +120,11 @@ func (b *book) tell(r record, source Source, now time.Time) bool {
 }
 
 // room makes room for one more peer that was never met, if it can.
-func (b *book) room(now time.Time) bool {
+func (b *book) room(source Source, now time.Time) bool {
 	n := 0
 	var oldest *contact
 	for _, c := range b.contacts {
-		if !c.seen.IsZero() {
+		if !c.seen.IsZero() || c.source != source {
 			continue
 		}
 		n++
