@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/time/rate"
 
 	"p2ping/node/streams"
 )
@@ -21,10 +23,10 @@ const (
 	maxAnswers = 64
 	// answerTime bounds one of them.
 	answerTime = 5 * time.Second
-	// askEvery and askBurst are what one peer may ask. Honest ones ask once
-	// when they join, and every few seconds at most.
-	askEvery = time.Second
-	askBurst = 8 * time.Second
+	// askRate is how many questions a second one peer may ask, askBurst how many
+	// at once. Honest ones ask once when they join, and every few seconds at most.
+	askRate  = 1
+	askBurst = 8
 	// maxAskers bounds the peers whose use is remembered.
 	maxAskers = 2048
 	// answerMemory is what an answer reserves, in bytes.
@@ -36,87 +38,93 @@ var (
 	errOtherTopic = errors.New("it is on another topic")
 )
 
-// answers is what is remembered of those who ask.
-type answers struct {
-	mu     sync.Mutex
-	active int                // guarded by mu
-	askers map[peer.ID]*asker // guarded by mu
+// askers remembers those who ask.
+type askers struct {
+	mu   sync.Mutex
+	each map[peer.ID]*asker // guarded by mu
 }
 
 type asker struct {
-	use      bucket
+	use  *rate.Limiter
+	seen []sighting // at most maxSeen
+}
+
+// maxSeen bounds the instances of one peer that are remembered: with two, each of
+// them is told of the other.
+const maxSeen = 2
+
+// sighting is the connection over which an instance of a peer asked.
+type sighting struct {
 	instance [8]byte
 	conn     network.Conn
 }
 
-func newAnswers() *answers { return &answers{askers: make(map[peer.ID]*asker)} }
+func newAskers() *askers { return &askers{each: make(map[peer.ID]*asker)} }
 
-// enter asks to answer a peer; if it may, the caller must leave.
-func (a *answers) enter(id peer.ID, now time.Time) bool {
+// admit reports whether a peer may ask now, and counts it if so.
+func (a *askers) admit(id peer.ID, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	k := a.askers[id]
+	k := a.each[id]
 	if k == nil {
-		if len(a.askers) >= maxAskers {
-			for other := range a.askers { // any: who is forgotten starts anew
-				delete(a.askers, other)
+		if len(a.each) >= maxAskers {
+			for other := range a.each { // any: who is forgotten starts anew
+				delete(a.each, other)
 				break
 			}
 		}
-		k = &asker{use: bucket{every: askEvery, burst: askBurst}}
-		a.askers[id] = k
+		k = &asker{use: rate.NewLimiter(askRate, askBurst)}
+		a.each[id] = k
 	}
-	if a.active >= maxAnswers || !k.use.has(now) {
-		return false
-	}
-	k.use.take()
-	a.active++
-	return true
-}
-
-func (a *answers) leave() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.active--
+	return k.use.AllowN(now, 1)
 }
 
 // twin notes over which connection which instance of a peer asks, and reports
 // whether another one is still connected.
-func (a *answers) twin(id peer.ID, instance [8]byte, conn network.Conn) bool {
+func (a *askers) twin(id peer.ID, instance [8]byte, conn network.Conn) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	k := a.askers[id]
+	k := a.each[id]
 	if k == nil {
 		return false
 	}
-	if k.conn != nil && k.instance != instance && k.conn.ID() != conn.ID() && !k.conn.IsClosed() {
-		return true
+	k.seen = slices.DeleteFunc(k.seen, func(s sighting) bool {
+		return s.instance == instance || s.conn.ID() == conn.ID() || s.conn.IsClosed()
+	})
+	others := len(k.seen) > 0
+	if len(k.seen) < maxSeen {
+		k.seen = append(k.seen, sighting{instance, conn})
 	}
-	k.instance, k.conn = instance, conn
-	return false
+	return others
 }
 
 // handle answers a peer. It runs on a goroutine of the host's.
 func (f *Finder) handle(s network.Stream) {
 	id := s.Conn().RemotePeer()
-	if !f.join() {
+	if !f.work.Begin() {
 		_ = s.Reset()
 		return
 	}
-	defer f.work.Done()
-	err := errBusy
-	if f.answers.enter(id, time.Now()) {
-		defer f.answers.leave()
-		ctx, cancel := context.WithTimeout(f.stopped, answerTime)
-		defer cancel()
-		err = f.terms().Use(ctx, s, func() error { return f.answer(s) })
-	} else {
-		_ = s.Reset()
-	}
+	defer f.work.End()
+	err := f.serve(s, id, f.cfg.Member(id))
 	f.metrics.answered.WithLabelValues(outcome(err)).Inc()
 	if err != nil {
+		_ = s.Reset()
 		f.cfg.Logger.Debug("answering who asks for peers", "peer", id, "err", err)
 	}
+}
+
+func (f *Finder) serve(s network.Stream, id peer.ID, member bool) error {
+	if !f.places.Take(id, member) {
+		return errBusy
+	}
+	defer f.places.Leave(id, member)
+	if !f.askers.admit(id, time.Now()) {
+		return errBusy
+	}
+	ctx, cancel := context.WithTimeout(f.work.Context(), answerTime)
+	defer cancel()
+	return f.terms().Use(ctx, s, func() error { return f.answer(s) })
 }
 
 func (f *Finder) answer(s network.Stream) error {
@@ -130,7 +138,7 @@ func (f *Finder) answer(s network.Stream) error {
 	id := s.Conn().RemotePeer()
 	a := answer{
 		records: f.sample(id, endOf([]network.Conn{s.Conn()}), min(int(q.most), maxRecords)),
-		twin:    f.answers.twin(id, q.instance, s.Conn()),
+		twin:    f.askers.twin(id, q.instance, s.Conn()),
 	}
 	b := a.encode()
 	if _, err := s.Write(b); err != nil {

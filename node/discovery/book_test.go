@@ -59,6 +59,24 @@ func TestBookIsBounded(t *testing.T) {
 	}
 }
 
+// TestNobodyCrowdsMembersOut has somebody on the local network announce a crowd,
+// again and again.
+func TestNobodyCrowdsMembersOut(t *testing.T) {
+	b := testBook(t)
+	now := time.Unix(1e9, 0)
+	for i := range 3 * maxTold {
+		b.tell(record{idOf(t, i), at(i)}, MDNS, now)
+	}
+	for i := range maxTold {
+		if !b.tell(record{idOf(t, 1000+i), at(i)}, Exchange, now) {
+			t.Fatalf("no room for the %d. peer that a member tells of", i+1)
+		}
+	}
+	if told, _ := b.count(); told != 2*maxTold {
+		t.Errorf("%d peers are known", told)
+	}
+}
+
 func TestBookRefuses(t *testing.T) {
 	b := testBook(t)
 	now := time.Unix(1e9, 0)
@@ -197,8 +215,7 @@ func TestBudget(t *testing.T) {
 		b := newBudgets()[source]
 		dials := 0
 		for s := range 60 {
-			for now := time.Unix(int64(1e9+s), 0); b.has(now); dials++ {
-				b.take()
+			for now := time.Unix(int64(1e9+s), 0); b.AllowN(now, 1); dials++ {
 			}
 		}
 		if dials != want {
@@ -253,6 +270,31 @@ func TestPeersFileForgets(t *testing.T) {
 	}
 	if c := again.contacts[idOf(t, 2)]; len(again.contacts) != 1 || c == nil || c.seen.After(now) {
 		t.Errorf("read %v", again.contacts)
+	}
+}
+
+// TestPeersFileOutlivesAWrongClock has a node run, for a while, with a clock that
+// begins anew in 1970.
+func TestPeersFileOutlivesAWrongClock(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	data := []byte(nil)
+	for i, clock := range []time.Time{now, time.Unix(60, 0), now.Add(time.Hour)} {
+		b := testBook(t)
+		if i == 0 {
+			b.meet(idOf(t, 1), at(1), clock)
+			b.meet(idOf(t, 2), at(2), clock)
+		} else if err := decodePeers(data, b, clock); err != nil {
+			t.Fatal(err)
+		}
+		b.meet(idOf(t, 2), at(2), clock)
+		b.age(clock.Add(time.Minute))
+		if len(b.contacts) != 2 {
+			t.Errorf("at %s, %d peers are remembered, not 2:\n%s", clock, len(b.contacts), data)
+		}
+		var err error
+		if data, err = encodePeers(b); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -14,6 +14,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"p2ping/node/streams"
 )
 
 // Protocol is the stream protocol's ID. Who does not speak it is not told of
@@ -44,6 +47,9 @@ type Config struct {
 	Topic string
 	// Peers returns who is on the topic now. It must not block.
 	Peers func() []peer.ID
+	// Member reports whether a peer is one of Peers, for whom places to be
+	// answered are kept. It must not block. Nil takes every peer for one.
+	Member func(peer.ID) bool
 	// Dial connects to a peer at the addresses given, within its own time.
 	// To be connected already is success.
 	Dial func(context.Context, peer.AddrInfo) error
@@ -69,30 +75,27 @@ type Finder struct {
 	kick     chan struct{} // wakes Run; capacity 1
 	results  chan func(now time.Time)
 	mdns     *announcer // nil without
-	answers  *answers
-
-	stopped context.Context // done when Close was called
-	stop    context.CancelFunc
+	places   *streams.Places
+	askers   *askers
+	work     *streams.Work
 
 	mu     sync.Mutex
-	closed bool           // guarded by mu
-	work   sync.WaitGroup // added to under mu, while not closed
-	book   *book          // guarded by mu
+	book   *book // guarded by mu
 	found  map[peer.ID]Source
-	events []event // guarded by mu: what Run has not looked at
-	state  State   // guarded by mu
-	budget map[Source]*bucket
+	moves  []move // guarded by mu: what Run has not looked at
+	state  State  // guarded by mu
+	budget map[Source]*rate.Limiter
 }
 
-// event is a peer that joined the topic or left it.
-type event struct {
+// move is a peer that joined the topic or left it.
+type move struct {
 	id     peer.ID
 	joined bool
 }
 
-// maxEvents bounds the events that wait. What is lost with more is made good
-// by the next look at who is there.
-const maxEvents = 1024
+// maxMoves bounds the moves that wait. Who joined with more is not remembered,
+// unless it says again where it is.
+const maxMoves = 1024
 
 // State is how the search stands.
 type State struct {
@@ -115,6 +118,9 @@ func New(cfg Config) (*Finder, error) {
 	if cfg.Kept == nil {
 		cfg.Kept = func(peer.ID) bool { return false }
 	}
+	if cfg.Member == nil {
+		cfg.Member = func(peer.ID) bool { return true }
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -127,13 +133,14 @@ func New(cfg Config) (*Finder, error) {
 		metrics: m,
 		kick:    make(chan struct{}, 1),
 		results: make(chan func(time.Time)),
-		answers: newAnswers(),
+		places:  streams.NewPlaces(maxAnswers, maxAnswers),
+		askers:  newAskers(),
+		work:    streams.NewWork(),
 		book:    newBook(cfg.Host.ID(), rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))),
 		found:   make(map[peer.ID]Source),
 		budget:  newBudgets(),
 	}
 	crand.Read(f.instance[:])
-	f.stopped, f.stop = context.WithCancel(context.Background())
 	if cfg.MDNS {
 		f.mdns = newAnnouncer(cfg.Host, cfg.Topic, f.announced, cfg.Logger)
 	}
@@ -146,24 +153,20 @@ func New(cfg Config) (*Finder, error) {
 // more than once.
 func (f *Finder) Close() error {
 	f.cfg.Host.RemoveStreamHandler(Protocol)
-	f.mu.Lock()
-	f.closed = true
-	f.mu.Unlock()
-	f.stop()
-	f.work.Wait()
+	f.work.Close()
 	return nil
 }
 
 // PeerJoined tells that a peer joined the topic. It never blocks.
-func (f *Finder) PeerJoined(id peer.ID) { f.note(event{id, true}) }
+func (f *Finder) PeerJoined(id peer.ID) { f.note(move{id, true}) }
 
 // PeerLeft tells that a peer left the topic. It never blocks.
-func (f *Finder) PeerLeft(id peer.ID) { f.note(event{id, false}) }
+func (f *Finder) PeerLeft(id peer.ID) { f.note(move{id, false}) }
 
-func (f *Finder) note(e event) {
+func (f *Finder) note(m move) {
 	f.mu.Lock()
-	if len(f.events) < maxEvents {
-		f.events = append(f.events, e)
+	if len(f.moves) < maxMoves {
+		f.moves = append(f.moves, m)
 	}
 	f.mu.Unlock()
 	f.wake()
@@ -197,17 +200,6 @@ func (f *Finder) wake() {
 	case f.kick <- struct{}{}:
 	default:
 	}
-}
-
-// join enters a goroutine that Close waits for, unless Close was called.
-func (f *Finder) join() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return false
-	}
-	f.work.Add(1)
-	return true
 }
 
 // announced takes a peer that announced itself on the local network.

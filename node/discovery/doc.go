@@ -31,13 +31,14 @@
 //
 // So a liar costs dials: at most 16 at once and 15 a minute, whoever tells, at
 // up to 8 addresses each; twice for one peer within 10 minutes; at most 64 such
-// peers known. Private addresses are dialled only when a peer tells that is
-// itself in a private network, loopback ones only when it is on this machine,
-// and names never, so that nobody outside can have a node search the network
-// that it is in. A peer inside can, at that rate. Strangers who connect in
-// numbers fill the places that are wanted, but for the 3 that a node chooses.
-// Who controls all members that a node has ever met controls what it sees:
-// against that, name several bootstrap peers.
+// peers known, and as many by mDNS. Private addresses are dialled only when a
+// peer tells that is itself in a private network, loopback ones only when it is
+// on this machine, and names never, so that nobody outside can have a node
+// search the network that it is in. A peer inside can, at that rate. Strangers
+// who connect in numbers fill the places that are wanted, but for the 3 that a
+// node chooses. Who controls all members that a node has ever met controls what
+// it sees: against that, name several bootstrap peers. Of the places to be
+// answered, half are kept for members, however slowly strangers ask.
 //
 // What is told of addresses: see tellable.
 //

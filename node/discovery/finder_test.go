@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -96,6 +99,78 @@ func TestMembersMeet(t *testing.T) {
 	}
 }
 
+// TestAddressesComeLate has a member say where it listens when it is on the topic
+// already, as a member does whose connection is identified late, or that moves.
+func TestAddressesComeLate(t *testing.T) {
+	h := newHost(t, 1)
+	late, err := libp2p.New(libp2p.Identity(keyOf(t, 2)), libp2p.NoListenAddrs, libp2p.DisableRelay(), libp2p.DisableMetrics())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	f := testFinder(t, h, Config{})
+	go f.Run(t.Context())
+	connect(t, late, h)
+	f.PeerJoined(late.ID())
+	await(t, "it is seen to join", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return len(f.moves) == 0
+	})
+	if err := late.Network().Listen(ma.StringCast("/ip4/127.0.0.1/tcp/0")); err != nil {
+		t.Fatal(err)
+	}
+	want := late.Network().ListenAddresses()[0]
+	await(t, "its address is remembered", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		c := f.book.contacts[late.ID()]
+		return c != nil && slices.ContainsFunc(c.addrs, want.Equal)
+	})
+}
+
+// TestNobodyWaitsForTheFinder has many peers connect while Run is held up, as by a
+// slow disk.
+func TestNobodyWaitsForTheFinder(t *testing.T) {
+	h := newHost(t, 1)
+	f := testFinder(t, h, Config{})
+	go f.Run(t.Context())
+	f.PeerJoined(h.ID())
+	await(t, "it runs", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return len(f.moves) == 0
+	})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range 24 {
+		other := newHost(t, 2+i)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		err := h.Connect(ctx, peer.AddrInfo{ID: other.ID(), Addrs: other.Addrs()})
+		cancel()
+		if err != nil {
+			t.Fatalf("peer %d: %v", i, err)
+		}
+	}
+}
+
+// TestWhoStaysIsRemembered has a member stay for longer than those are remembered
+// that went away, while nothing else happens.
+func TestWhoStaysIsRemembered(t *testing.T) {
+	h, member := newHost(t, 1), newHost(t, 2)
+	f := testFinder(t, h, Config{})
+	r := &runner{Finder: f, asking: newRhythm(h.ID()), young: make(map[peer.ID]time.Time)}
+	connect(t, h, member)
+	f.PeerJoined(member.ID())
+	now := time.Now()
+	for end := now.Add(2 * rememberFor); now.Before(end); now = now.Add(rememberFor / 10) {
+		r.attend(now)
+	}
+	if c := f.book.contacts[member.ID()]; c == nil || c.absent(now) > rememberFor {
+		t.Errorf("of a member that is there the book has %+v", c)
+	}
+}
+
 func TestWhoIsToldOf(t *testing.T) {
 	hub, asker, member, silent, guest := newHost(t, 1), newHost(t, 2), newHost(t, 3), newHost(t, 4), newHost(t, 5)
 	f := testFinder(t, hub, Config{Peers: func() []peer.ID { return []peer.ID{asker.ID(), member.ID(), silent.ID()} }})
@@ -105,7 +180,9 @@ func TestWhoIsToldOf(t *testing.T) {
 	for _, h := range []host.Host{asker, member, silent, guest} {
 		connect(t, h, hub)
 	}
-	await(t, "all are identified", func() bool { return f.speaks(asker.ID()) && f.speaks(member.ID()) && f.speaks(guest.ID()) })
+	// What a peer speaks is known a moment before its addresses are.
+	known := func(h host.Host) bool { return f.speaks(h.ID()) && len(hub.Peerstore().Addrs(h.ID())) > 0 }
+	await(t, "all are identified", func() bool { return known(asker) && known(member) && known(guest) })
 	a, err := ask.question(t.Context(), hub.ID())
 	if err != nil || len(a.records) != 1 || a.records[0].id != member.ID() || a.twin {
 		t.Errorf("told of %v, %v, want of %s", a, err, member.ID())
@@ -121,24 +198,55 @@ func TestWhoIsToldOf(t *testing.T) {
 
 func TestAskersAreBounded(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	a := newAnswers()
-	for range int(askBurst / askEvery) {
-		if !a.enter("a", now) {
+	a := newAskers()
+	for range askBurst {
+		if !a.admit("a", now) {
 			t.Fatal("refused below the bound")
 		}
-		a.leave()
 	}
-	if a.enter("a", now) {
+	if a.admit("a", now) {
 		t.Error("one peer may ask for ever")
 	}
-	if !a.enter("a", now.Add(askEvery)) {
+	if !a.admit("a", now.Add(time.Second/askRate)) {
 		t.Error("a peer may not ask again later")
 	}
 	for i := range 2 * maxAskers {
-		a.enter(peer.ID(fmt.Sprint(i)), now)
+		a.admit(peer.ID(fmt.Sprint(i)), now)
 	}
-	if a.active != maxAnswers || len(a.askers) > maxAskers {
-		t.Errorf("%d answers under way, %d askers remembered", a.active, len(a.askers))
+	if len(a.each) > maxAskers {
+		t.Errorf("%d askers are remembered", len(a.each))
+	}
+}
+
+// TestSlowStrangersLeaveRoom has strangers take their time over the question.
+func TestSlowStrangersLeaveRoom(t *testing.T) {
+	var member atomic.Bool
+	hub, other := newHost(t, 1), newHost(t, 2)
+	f := testFinder(t, hub, Config{Member: func(peer.ID) bool { return member.Load() }})
+	asker := testFinder(t, other, Config{})
+	connect(t, other, hub)
+	slow := 0
+	for i := range maxAnswers {
+		if f.places.Take(idOf(t, 10+i), false) {
+			slow++
+		}
+	}
+	if slow != maxAnswers/2 {
+		t.Errorf("%d strangers are answered at once, want %d", slow, maxAnswers/2)
+	}
+	if _, err := asker.question(t.Context(), hub.ID()); err == nil {
+		t.Error("one stranger more is answered")
+	}
+	member.Store(true)
+	if _, err := asker.question(t.Context(), hub.ID()); err != nil {
+		t.Errorf("strangers take a member's place: %v", err)
+	}
+	// Who has an answer can have it before its place is given back.
+	await(t, "the member's place is free again", func() bool { return f.places.Taken() == slow })
+	for f.places.Take("a member", true) {
+	}
+	if _, err := asker.question(t.Context(), hub.ID()); err == nil {
+		t.Errorf("with %d answers under way one more is given", f.places.Taken())
 	}
 }
 
@@ -162,6 +270,9 @@ func TestTwins(t *testing.T) {
 	connect(t, two, hub)
 	if !ask(second) {
 		t.Error("the second does not hear of the first")
+	}
+	if !ask(first) {
+		t.Error("the first does not hear of the second")
 	}
 	one.Close()
 	await(t, "the first is gone", func() bool { return len(hub.Network().ConnsToPeer(one.ID())) == 1 })

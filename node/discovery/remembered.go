@@ -45,7 +45,13 @@ func encodePeers(b *book) ([]byte, error) {
 		if c.seen.IsZero() || len(c.addrs) == 0 {
 			continue
 		}
-		p := savedPeer{PeerID: c.id, SeenAt: c.seen.UTC().Truncate(time.Second), Failures: c.failures}
+		seen := c.seen
+		if c.filed.After(seen) {
+			// A machine may begin each day in 1970, and learn what time it is later
+			// than this node. What it met would be forgotten for being that old.
+			seen = c.filed
+		}
+		p := savedPeer{PeerID: c.id, SeenAt: seen.UTC().Truncate(time.Second), Failures: c.failures}
 		for _, a := range c.addrs {
 			p.Addresses = append(p.Addresses, a.String())
 		}
@@ -74,12 +80,12 @@ func decodePeers(data []byte, b *book, now time.Time) error {
 		}
 		seen := p.SeenAt
 		if seen.After(now) {
-			seen = now // clocks are wrong in real life
+			seen = now
 		}
 		if p.PeerID == b.self || !isEd25519(p.PeerID) || seen.IsZero() || now.Sub(seen) > rememberFor {
 			continue
 		}
-		c := &contact{id: p.PeerID, source: Remembered, seen: seen, failures: max(0, min(p.Failures, 1000)), lost: true}
+		c := &contact{id: p.PeerID, source: Remembered, seen: seen, filed: p.SeenAt, failures: max(0, min(p.Failures, 1000)), lost: true}
 		for _, s := range p.Addresses {
 			a, err := ma.NewMultiaddr(s)
 			if err != nil {
@@ -154,11 +160,6 @@ func (r *runner) save(now time.Time) {
 		return
 	}
 	r.mu.Lock()
-	for _, id := range r.cfg.Peers() {
-		if c := r.book.contacts[id]; c != nil && r.connected(id) {
-			c.seen = now
-		}
-	}
 	data, err := encodePeers(r.book)
 	r.mu.Unlock()
 	// It isn't synced: it is only a cache, and after a power cut, at worst, put

@@ -3,13 +3,17 @@ package discovery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"golang.org/x/time/rate"
 )
 
 // Times and bounds of the search.
@@ -44,22 +48,31 @@ type runner struct {
 }
 
 // Run looks for peers until ctx ends or Close is called; then it waits for
-// what is under way, remembers, and returns nil. It is called once.
+// what is under way, remembers, and returns nil. It fails at once where the host
+// does not tell of what peers say of themselves. It is called once.
 func (f *Finder) Run(ctx context.Context) error {
-	if !f.join() {
+	if !f.work.Begin() {
 		return nil
 	}
-	defer f.work.Done()
+	defer f.work.End()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(f.stopped, cancel)()
+	defer context.AfterFunc(f.work.Context(), cancel)()
+	// With libp2p's own 16, whoever connects would wait for Run's disk.
+	identified, err := f.cfg.Host.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted), eventbus.BufSize(maxMoves))
+	if err != nil {
+		return fmt.Errorf("learning what peers say of themselves: %w", err)
+	}
 	r := &runner{Finder: f, asking: newRhythm(f.cfg.Host.ID()), young: make(map[peer.ID]time.Time)}
 	if f.mdns != nil {
 		done := make(chan struct{})
 		go func() { defer close(done); f.mdns.run(ctx) }()
 		defer func() { <-done }()
 	}
-	r.run(ctx)
+	r.run(ctx, identified.Out())
+	if err := identified.Close(); err != nil { // who has something to tell waits for nobody now
+		f.cfg.Logger.Warn("learning what peers say of themselves", "err", err)
+	}
 	for r.dials > 0 || r.asking.active > 0 {
 		(<-r.results)(time.Now())
 	}
@@ -69,7 +82,7 @@ func (f *Finder) Run(ctx context.Context) error {
 	return nil
 }
 
-func (r *runner) run(ctx context.Context) {
+func (r *runner) run(ctx context.Context, identified <-chan any) {
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
@@ -80,6 +93,10 @@ func (r *runner) run(ctx context.Context) {
 		case <-ticker.C:
 		case result := <-r.results:
 			result(time.Now())
+		case e := <-identified:
+			if e, ok := e.(event.EvtPeerIdentificationCompleted); ok {
+				r.identified(e.Peer, time.Now())
+			}
 		}
 	}
 }
@@ -114,18 +131,18 @@ func (r *runner) stateOf() State {
 func (r *runner) attend(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, e := range r.events {
-		if !e.joined {
-			r.book.leave(e.id, now)
+	for _, m := range r.moves {
+		if !m.joined {
+			r.book.leave(m.id, now)
 			r.saver.change(now)
 			continue
 		}
-		delete(r.young, e.id)
-		r.meet(e.id, now)
+		delete(r.young, m.id)
+		r.meet(m.id, now)
 		r.saver.change(now)
-		r.asking.joined(e.id, now)
+		r.asking.joined(m.id, now)
 	}
-	r.events = nil
+	r.moves = nil
 	for id := range r.found {
 		if c := r.book.contacts[id]; (c == nil || !c.busy) && !r.connected(id) {
 			delete(r.found, id)
@@ -136,7 +153,24 @@ func (r *runner) attend(now time.Time) {
 			delete(r.young, id)
 		}
 	}
+	for _, id := range r.cfg.Peers() { // or who stays would be forgotten like who went
+		if c := r.book.contacts[id]; c != nil && r.connected(id) {
+			c.seen = now
+		}
+	}
 	r.book.age(now)
+}
+
+// identified takes in that a peer said where it can be reached: that may be
+// after it joined the topic, and more than once.
+func (r *runner) identified(id peer.ID, now time.Time) {
+	if !r.cfg.Member(id) {
+		return // when it joins
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.meet(id, now)
+	r.saver.change(now)
 }
 
 // meet enters a peer that is on the topic. mu is held.
@@ -175,12 +209,12 @@ func (r *runner) dialOne(ctx context.Context, now time.Time, want func(*contact)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.book.pick(now, func(c *contact) bool {
-		return want(c) && !r.connected(c.id) && !r.cfg.Kept(c.id) && r.budget[c.source].has(now)
+		return want(c) && !r.connected(c.id) && !r.cfg.Kept(c.id) && r.budget[c.source].TokensAt(now) >= 1
 	})
 	if c == nil {
 		return false
 	}
-	r.budget[c.source].take()
+	r.budget[c.source].AllowN(now, 1)
 	c.busy = true
 	r.dials++
 	info, source := peer.AddrInfo{ID: c.id, Addrs: c.addrs}, c.source
@@ -244,18 +278,20 @@ func dialledByUs(conns []network.Conn) bool {
 	return false
 }
 
-// answeredBy returns who answered a dial instead of who was dialled, unless
-// somewhere somebody did not answer at all: then the peer may be there.
+// answeredBy returns who answered a dial instead of who was dialled. Somebody
+// must have at every address: where nobody did, the peer may be and only be away,
+// and one of the addresses may be the lie of whoever wants it forgotten.
 func answeredBy(err error) (other peer.ID, ok bool) {
 	dial, ok := errors.AsType[*swarm.DialError](err)
-	if !ok {
+	if !ok || dial.Skipped > 0 {
 		return "", false
 	}
 	for _, e := range dial.DialErrors {
 		mismatch, ok := errors.AsType[sec.ErrPeerIDMismatch](e.Cause)
-		if ok {
-			other = mismatch.Actual
+		if !ok {
+			return "", false
 		}
+		other = mismatch.Actual
 	}
 	return other, other != ""
 }
@@ -269,36 +305,14 @@ func lastLine(err error) string {
 	return string(text[:min(len(text), 200)])
 }
 
-// bucket is a token bucket of dials.
-type bucket struct {
-	every  time.Duration // a dial each
-	burst  time.Duration // that many of them
-	filled time.Time     // when it is full again
-	now    time.Time
-}
-
 // newBudgets are what dials cost at most, whatever anybody tells: 16 at once
 // and 15 a minute for peers that others told of, at maxAddrs addresses each.
-func newBudgets() map[Source]*bucket {
-	return map[Source]*bucket{
-		Exchange:   {every: 4 * time.Second, burst: 64 * time.Second},
-		Remembered: {every: time.Second, burst: 16 * time.Second},
-		MDNS:       {every: 4 * time.Second, burst: 64 * time.Second},
+func newBudgets() map[Source]*rate.Limiter {
+	return map[Source]*rate.Limiter{
+		Exchange:   rate.NewLimiter(rate.Every(4*time.Second), 16),
+		Remembered: rate.NewLimiter(rate.Every(time.Second), 16),
+		MDNS:       rate.NewLimiter(rate.Every(4*time.Second), 16),
 	}
-}
-
-// has reports whether there is a token.
-func (b *bucket) has(now time.Time) bool {
-	b.now = now
-	return b.filled.Sub(now) <= b.burst-b.every
-}
-
-// take takes the token that has reported.
-func (b *bucket) take() {
-	if b.filled.Before(b.now) {
-		b.filled = b.now
-	}
-	b.filled = b.filled.Add(b.every)
 }
 
 // jitter returns a time between half of d and d.
