@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/time/rate"
 
 	"p2ping/node/discovery"
 	"p2ping/node/streams"
@@ -46,96 +47,63 @@ var (
 	errOtherTopic = errors.New("it is on another topic")
 )
 
-// answers bounds who is answered.
-type answers struct {
+// askers remembers what those who ask have used.
+type askers struct {
 	mu        sync.Mutex
-	active    int                // guarded by mu
-	strangers bucket             // guarded by mu
-	askers    map[peer.ID]bucket // guarded by mu
+	strangers *rate.Limiter
+	each      map[peer.ID]*rate.Limiter // guarded by mu
 }
 
-// bucket is a token bucket. The zero value is full.
-type bucket struct {
-	used float64
-	at   time.Time
+func newAskers() *askers {
+	return &askers{strangers: rate.NewLimiter(strangersRate, strangersBurst), each: make(map[peer.ID]*rate.Limiter)}
 }
 
-// take takes a token from a bucket of burst tokens that gets rate in a second,
-// if there is one.
-func (b *bucket) take(now time.Time, rate, burst float64) bool {
-	b.used = max(0, b.used-max(0, now.Sub(b.at).Seconds())*rate)
-	b.at = now
-	if b.used+1 > burst {
-		return false
-	}
-	b.used++
-	return true
-}
-
-// enter asks to answer a peer; if it may, the caller must leave.
-func (a *answers) enter(id peer.ID, member bool, now time.Time) bool {
+// admit reports whether a peer may ask now, and counts it if so.
+func (a *askers) admit(id peer.ID, member bool, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.active >= maxAnswers {
-		return false
-	}
-	burst := float64(askBurst)
-	if !member {
-		burst = strangeBurst
-	}
-	use, known := a.askers[id]
-	if !known && len(a.askers) >= maxAskers {
-		for other := range a.askers { // any
-			delete(a.askers, other)
-			break
+	use := a.each[id]
+	if use == nil {
+		if len(a.each) >= maxAskers {
+			for other := range a.each { // any
+				delete(a.each, other)
+				break
+			}
 		}
+		use = rate.NewLimiter(askRate, askBurst)
+		a.each[id] = use
 	}
-	ok := use.take(now, askRate, burst)
-	a.askers[id] = use
-	if !ok || !member && !a.strangers.take(now, strangersRate, strangersBurst) {
+	if !member && (use.TokensAt(now) < askBurst-strangeBurst+1 || !a.strangers.AllowN(now, 1)) {
 		return false
 	}
-	a.active++
-	return true
-}
-
-func (a *answers) leave() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.active--
-}
-
-// join enters a goroutine that Close waits for, unless Close was called.
-func (m *Mapper) join() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return false
-	}
-	m.work.Add(1)
-	return true
+	return use.AllowN(now, 1)
 }
 
 // handle answers a peer. It runs on a goroutine of the host's.
 func (m *Mapper) handle(s network.Stream) {
-	if !m.join() {
+	if !m.work.Begin() {
 		_ = s.Reset()
 		return
 	}
-	defer m.work.Done()
+	defer m.work.End()
 	id := s.Conn().RemotePeer()
-	err := errBusy
-	if m.answers.enter(id, m.cfg.Member(id), time.Now()) {
-		defer m.answers.leave()
-		ctx, cancel := context.WithTimeout(m.stopped, answerTime)
-		defer cancel()
-		err = m.terms().Use(ctx, s, func() error { return m.answer(s) })
-	} else {
+	if err := m.serve(s, id, m.cfg.Member(id)); err != nil {
 		_ = s.Reset()
-	}
-	if err != nil {
 		m.cfg.Logger.Debug("answering who asks for a status", "peer", id, "err", err)
 	}
+}
+
+func (m *Mapper) serve(s network.Stream, id peer.ID, member bool) error {
+	if !m.places.Take(id, member) {
+		return errBusy
+	}
+	defer m.places.Leave(id, member)
+	if !m.askers.admit(id, member, time.Now()) {
+		return errBusy
+	}
+	ctx, cancel := context.WithTimeout(m.work.Context(), answerTime)
+	defer cancel()
+	return m.terms().Use(ctx, s, func() error { return m.answer(s) })
 }
 
 func (m *Mapper) answer(s network.Stream) error {

@@ -82,7 +82,7 @@ func (c *crawl) run() {
 		}
 		c.ended = time.Now()
 	}()
-	ctx, cancel := context.WithTimeout(c.stopped, crawlTime)
+	ctx, cancel := context.WithTimeout(c.work.Context(), crawlTime)
 	defer cancel()
 	own := c.cfg.Report()
 	own.TopicPeers = len(own.Peers)
@@ -90,7 +90,7 @@ func (c *crawl) run() {
 	c.frontier.grounded = c.cfg.Scout == nil
 	c.take(c.frontier.self, own, true)
 	c.ask(ctx)
-	if c.stopped.Err() != nil {
+	if c.work.Context().Err() != nil {
 		c.err = ErrClosed
 		return
 	}

@@ -187,71 +187,99 @@ func TestHostileQuestions(t *testing.T) {
 			l.t.Errorf("a second later: %v", err)
 		}
 		synctest.Wait()
-		m.answers.mu.Lock()
-		defer m.answers.mu.Unlock()
-		if m.answers.active != 0 {
-			l.t.Errorf("%d answers are still under way", m.answers.active)
+		if n := m.places.Taken(); n != 0 {
+			l.t.Errorf("%d answers are still under way", n)
 		}
 	})
 }
 
 func TestAskersAreBounded(t *testing.T) {
-	a := answers{askers: make(map[peer.ID]bucket)}
-	id := func(i int) peer.ID { return peer.ID(string(rune(0x1000 + i))) }
+	a := newAskers()
 	for i := range 2 * maxAskers {
-		if !a.enter(id(i), true, time.Unix(0, 0)) {
+		if !a.admit(peer.ID(string(rune(0x1000+i))), true, time.Unix(0, 0)) {
 			t.Fatalf("asker %d is refused", i)
 		}
-		a.leave()
 	}
-	if len(a.askers) != maxAskers {
-		t.Errorf("%d askers are remembered", len(a.askers))
-	}
-	for i := range maxAnswers {
-		if !a.enter(id(i), true, time.Unix(100, 0)) {
-			t.Fatalf("answer %d is refused", i)
-		}
-	}
-	if a.enter("one more", true, time.Unix(100, 0)) {
-		t.Error("more answers at once than may be")
+	if len(a.each) != maxAskers {
+		t.Errorf("%d askers are remembered", len(a.each))
 	}
 }
 
 // TestStrangersAreBounded has a new peer ID ask each time.
 func TestStrangersAreBounded(t *testing.T) {
-	a := answers{askers: make(map[peer.ID]bucket)}
+	a := newAskers()
 	now := time.Unix(1000, 0)
-	ask := func(n int) (answered int) {
+	ask := func(n int, name func(int) peer.ID, member bool) (admitted int) {
 		for i := range n {
-			if a.enter(peer.ID(string(rune(0x1000+i))+now.String()), false, now) {
-				answered++
-				a.leave()
+			if a.admit(name(i), member, now) {
+				admitted++
 			}
 		}
-		return answered
+		return admitted
 	}
-	if n := ask(1000); n != strangersBurst {
-		t.Errorf("%d of 1,000 strangers at once were answered", n)
+	strangers := func(i int) peer.ID { return peer.ID(string(rune(0x1000+i)) + now.String()) }
+	one := func(int) peer.ID { return "one" }
+	if n := ask(1000, strangers, false); n != strangersBurst {
+		t.Errorf("%d of 1,000 strangers at once were admitted", n)
 	}
 	now = now.Add(2 * time.Second)
-	if n := ask(1000); n != 2*strangersRate {
+	if n := ask(1000, strangers, false); n != 2*strangersRate {
 		t.Errorf("%d more two seconds later", n)
 	}
-	if !a.enter("a member", true, now) {
-		t.Error("strangers take a member's place")
+	if n := ask(10, one, true); n != askBurst {
+		t.Errorf("after strangers, a member was admitted %d times", n)
 	}
-	a.leave()
 	now = now.Add(time.Minute)
-	again := 0
-	for range 10 {
-		if a.enter("one", false, now) {
-			again++
-			a.leave()
+	if n := ask(10, one, false); n != strangeBurst {
+		t.Errorf("when it has left, it was admitted %d times", n)
+	}
+	now = now.Add(time.Minute)
+	if n := ask(10, one, true); n != askBurst {
+		t.Errorf("when it is back, it was admitted %d times", n)
+	}
+}
+
+// TestSlowStrangersLeaveRoom has strangers take their time over the question.
+func TestSlowStrangersLeaveRoom(t *testing.T) {
+	onLAN(t, 2, func(l *lan) {
+		var member atomic.Bool
+		m := l.mapper(0, func(c *Config) { c.Member = func(peer.ID) bool { return member.Load() } })
+		slow := 0
+		for i := range maxAnswers {
+			if m.places.Take(testID(l.t, i), false) {
+				slow++
+			}
 		}
-	}
-	if again != strangeBurst {
-		t.Errorf("one stranger was answered %d times", again)
-	}
+		if slow != maxAnswers/2 {
+			l.t.Errorf("%d strangers are answered at once, want %d", slow, maxAnswers/2)
+		}
+		asker := l.mapper(1)
+		tag := topicTag(topic)
+		ask := func() error {
+			s, err := asker.cfg.Host.NewStream(l.t.Context(), l.hosts[0].ID(), Protocol)
+			if err != nil {
+				return err
+			}
+			defer s.Reset()
+			if _, err := s.Write(tag[:]); err != nil {
+				return err
+			}
+			_, err = io.ReadAll(s)
+			return err
+		}
+		if ask() == nil {
+			l.t.Error("one stranger more is answered")
+		}
+		member.Store(true)
+		if err := ask(); err != nil {
+			l.t.Errorf("strangers take a member's place: %v", err)
+		}
+		for m.places.Take("a member", true) {
+		}
+		if n := m.places.Taken(); n != maxAnswers || ask() == nil {
+			l.t.Errorf("with %d answers under way one more is given", n)
+		}
+	})
 }
 
 // TestMapsAreShared has many ask for a map: one is made in five seconds.

@@ -11,6 +11,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"p2ping/node/streams"
 )
 
 // Protocol is the stream protocol's ID.
@@ -49,16 +51,13 @@ type Config struct {
 
 // Mapper tells peers of the node and asks them in turn. See the package comment.
 type Mapper struct {
-	cfg     Config
-	answers answers
-
-	stopped context.Context // done when Close was called
-	stop    context.CancelFunc
+	cfg    Config
+	places *streams.Places
+	askers *askers
+	work   *streams.Work
 
 	mu     sync.Mutex
-	closed bool           // guarded by mu
-	work   sync.WaitGroup // added to under mu, while not closed
-	latest *crawl         // guarded by mu; nil before the first
+	latest *crawl // guarded by mu; nil before the first
 }
 
 // New makes a Mapper that answers peers. The caller must call Close.
@@ -72,8 +71,7 @@ func New(cfg Config) (*Mapper, error) {
 	if cfg.Member == nil {
 		cfg.Member = func(peer.ID) bool { return false }
 	}
-	m := &Mapper{cfg: cfg, answers: answers{askers: make(map[peer.ID]bucket)}}
-	m.stopped, m.stop = context.WithCancel(context.Background())
+	m := &Mapper{cfg: cfg, places: streams.NewPlaces(maxAnswers, maxAnswers), askers: newAskers(), work: streams.NewWork()}
 	if !cfg.Silent {
 		cfg.Host.SetStreamHandler(Protocol, m.handle)
 	}
@@ -86,11 +84,7 @@ func (m *Mapper) Close() error {
 	if !m.cfg.Silent {
 		m.cfg.Host.RemoveStreamHandler(Protocol)
 	}
-	m.mu.Lock()
-	m.closed = true
-	m.mu.Unlock()
-	m.stop()
-	m.work.Wait()
+	m.work.Close()
 	return nil
 }
 
@@ -137,14 +131,18 @@ func (m *Mapper) Progress() Progress {
 func (m *Mapper) current(now time.Time) (*crawl, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch {
-	case m.closed:
+	if !m.work.Begin() {
 		return nil, ErrClosed
-	case m.latest != nil && m.latest.good(now):
+	}
+	if m.latest != nil && m.latest.good(now) {
+		m.work.End()
 		return m.latest, nil
 	}
 	c := &crawl{Mapper: m, done: make(chan struct{})}
 	m.latest = c
-	m.work.Go(c.run)
+	go func() {
+		defer m.work.End()
+		c.run()
+	}()
 	return c, nil
 }
