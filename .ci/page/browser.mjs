@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
+import { patience } from "./nodes.mjs";
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -23,6 +24,7 @@ export function launch(...args) {
 // request that it makes in page.asked.
 export async function open(browser, url, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  context.setDefaultTimeout(patience);
   const page = await context.newPage();
   page.wrong = [];
   page.asked = [];
@@ -38,10 +40,12 @@ export async function open(browser, url, options = {}) {
 }
 
 // isLive waits until the page follows the node.
-export const isLive = (page) => page.locator('#state[data-state="live"]').waitFor({ timeout: 20_000 });
+export const isLive = (page) => page.locator('#state[data-state="live"]').waitFor();
 
-// axe returns the serious findings, each with where it was found.
+// axe returns the serious findings, each with where it was found. It looks when
+// nothing fades: colours in between are nobody's.
 export async function axe(page) {
+  await page.evaluate(() => Promise.allSettled(document.getAnimations().map((a) => a.finished)).then(() => {}));
   await page.evaluate(axeSource);
   const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
   return violations

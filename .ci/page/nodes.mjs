@@ -2,14 +2,19 @@
 
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
 export const root = path.resolve(import.meta.dirname, "../..");
 
-// until waits for look() to be truthy and returns what it gave. It fails after
-// so many milliseconds, with what it saw last.
-export async function until(what, look, patience = 15_000) {
+// patience is how long a test waits for what must come, in milliseconds. It is no
+// measure of speed: only a failure takes as long.
+export const patience = 40_000;
+
+// until waits for look() to be truthy and returns what it gave. It fails when
+// patience ends, with what it saw last.
+export async function until(what, look) {
   const deadline = Date.now() + patience;
   let last;
   for (;;) {
@@ -24,16 +29,32 @@ export async function until(what, look, patience = 15_000) {
   }
 }
 
-let binary = process.env.P2PING_BIN ?? "";
+// The program is there before the clock of any test runs, or of a browser that
+// starts meanwhile.
+const binary = process.env.P2PING_BIN || build();
 const scratch = mkdtempSync(path.join(tmpdir(), "p2ping-page-"));
 const running = new Set();
 
-function program() {
-  if (!binary) {
-    binary = path.join(scratch, "p2ping");
-    execFileSync("go", ["build", "-o", binary, "./cmd/p2ping"], { cwd: root, stdio: "inherit" });
+// build puts it where the next file of tests finds it, and need not link it again.
+function build() {
+  const at = path.join(import.meta.dirname, "node_modules", ".cache", "p2ping");
+  execFileSync("go", ["build", "-o", at, "./cmd/p2ping"], { cwd: root, stdio: "inherit" });
+  return at;
+}
+
+// freePort finds a port below those that systems give out by themselves, to
+// listeners at port 0 and to outgoing connections: one of those may be taken while
+// a node that is to come back to it is down. Browsers refuse 10080.
+async function freePort() {
+  for (;;) {
+    const port = 10_081 + Math.floor(Math.random() * 21_919);
+    const server = createServer();
+    const free = await new Promise((done) => {
+      server.once("error", () => done(false));
+      server.listen(port, "127.0.0.1", () => server.close(() => done(true)));
+    });
+    if (free) return port;
   }
-  return binary;
 }
 
 // Node is one process with a data directory of its own.
@@ -42,17 +63,17 @@ export class Node {
     this.name = name;
     this.flags = flags;
     this.dir = path.join(scratch, `${name}-${Math.random().toString(36).slice(2)}`);
-    this.http = 0;
-    this.listen = "/ip4/127.0.0.1/tcp/0";
     this.token = "";
   }
 
   // start starts it, again on the ports it had before, and waits until it answers.
   async start() {
+    this.http ??= await freePort();
+    this.listen ??= `/ip4/127.0.0.1/tcp/${await freePort()}`;
     rmSync(path.join(this.dir, "api"), { force: true });
     const args = ["run", "--http-port", this.http, "--p2p-port", 0, "--listen", this.listen, "--data-dir", this.dir, ...this.flags];
     const env = { PATH: process.env.PATH, HOME: scratch };
-    this.process = spawn(program(), args.map(String), { env, stdio: ["ignore", "ignore", "pipe"] });
+    this.process = spawn(binary, args.map(String), { env, stdio: ["ignore", "ignore", "pipe"] });
     this.log = "";
     this.process.stderr.on("data", (b) => { this.log = (this.log + b).slice(-20_000); });
     this.ended = new Promise((done) => { this.process.on("exit", done); });
@@ -68,11 +89,9 @@ export class Node {
     } catch (err) {
       throw new Error(`${err.message}\n${this.log}`);
     }
-    this.http = Number(new URL(this.url).port);
     const id = await this.get("/id");
     this.id = id.peer_id;
     this.address = id.addresses.find((a) => a.includes("/tcp/") && !a.includes("/ws"));
-    this.listen = this.address.replace(/\/p2p\/.*/, "");
     return this;
   }
 
