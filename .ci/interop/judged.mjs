@@ -1,0 +1,43 @@
+// Data that peers must judge alike, as those that differ about an entry differ
+// for ever: what it is, its bytes, and whether it is valid. x is "x" at 7 µs.
+
+const x = "0a05 0a0178 1007";
+
+export const judged = [
+  ["a ping", x, true],
+  ["fields in another order", "0a05 1007 0a0178", true],
+  ["varints longer than they must be", "8a8000 858000 0a0178 1007", true],
+  ["a tag of ten bytes", "8a808080808080808000 05 0a0178 1007", true],
+  ["unknown fields", `${x} 1801 2500000000 0a1c 0a0178 1007 2201aa 390000000000000000 40ffffffffffffffffff01`, true],
+  ["the highest field number", `${x} f8ffffff0f00`, true],
+  ["a byte order mark", "0a07 0a03efbbbf 1007", true],
+  ["a text of NUL", "0a05 0a0100 1007", true],
+  ["the last microsecond", "0a0d 0a0178 10ffbfcde3cc8191c203", true],
+  ["a ping at the time of the one before", `${x} 0a03 0a0179`, true],
+  ["a ping seven before, in 1970", `${x} 0a05 0a0179 180d`, true],
+  ["nothing", "", false],
+  ["field number 0", `${x} 0000`, false],
+  ["a field number too high", `${x} 808080801000`, false],
+  ["a tag that is another when cut to 32 bits", "8a80808010 05 0a0178 1007", false],
+  ["a group", `${x} 1b1c`, false],
+  ["wire type 6", `${x} 16`, false],
+  ["a varint of 65 bits", `${x} 10ffffffffffffffffff02`, false],
+  ["a varint of 11 bytes", `${x} 108080808080808080808000`, false],
+  ["a text twice", "0a08 0a0178 0a0178 1007", false],
+  ["a time twice", "0a07 0a0178 1007 1007", false],
+  ["no text", "0a02 1007", false],
+  ["an empty text", "0a04 0a00 1007", false],
+  ["a text that is a number", "0a04 0801 1007", false],
+  ["a time that is text", "0a06 0a0178 120107", false],
+  ["a ping that is a number", `${x} 0801`, false],
+  ["a surrogate", "0a07 0a03eda080 1007", false],
+  ["an overlong letter", "0a06 0a02c1a1 1007", false],
+  ["no first time", "0a03 0a0178", false],
+  ["a first ping after none", "0a05 0a0178 1802", false],
+  ["both times", `${x} 0a07 0a0179 1007 1800`, false],
+  ["a ping eight before, in 1969", `${x} 0a05 0a0179 180f`, false],
+  ["a time below zero", "0a0e 0a0178 10ffffffffffffffffff01", false],
+  ["a microsecond too late", "0a0d 0a0178 1080c0cde3cc8191c203", false],
+  ["a ping as late as can be said", `${x} 0a0e 0a0179 18feffffffffffffffff01`, false],
+  ["cut short", "0a05 0a0178 10", false],
+];
