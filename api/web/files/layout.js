@@ -2,6 +2,8 @@
 // the first node stays in the middle. Pure; all pairs are computed, which is
 // good for some hundreds of nodes.
 
+import { spread } from "./spread.js";
+
 export const most = 300;
 
 // Layout places nodes {id, x, y, vx, vy} around 0,0.
@@ -9,6 +11,7 @@ export class Layout {
   nodes = [];
   #byID = new Map();
   #edges = [];
+  #pull = 1; // how hard nodes are pulled to the middle
   heat = 0; // from 1 down to 0: how much things still move
 
   get(id) {
@@ -20,8 +23,12 @@ export class Layout {
   set(ids, edges) {
     const before = this.#byID;
     const drawnIDs = ids.slice(0, most);
-    const places = unfold(drawnIDs, edges, before);
-    this.nodes = drawnIDs.map((id) => before.get(id) ?? { id, vx: 0, vy: 0, ...places.get(id) });
+    const links = linksOf(drawnIDs, edges);
+    const ringed = hasRings(links);
+    this.#pull = ringed ? ringPull : 1;
+    const opened = ringed && mostlyNew(drawnIDs, before) ? openRings(drawnIDs, links, before) : null;
+    const places = opened ?? unfold(drawnIDs, edges, before);
+    this.nodes = drawnIDs.map((id) => (!opened && before.get(id)) || { id, vx: 0, vy: 0, ...places.get(id) });
     this.#byID = new Map(this.nodes.map((node) => [node.id, node]));
     const drawn = edges
       .map(({ from, to }) => ({ a: this.#byID.get(from), b: this.#byID.get(to) }))
@@ -41,14 +48,15 @@ export class Layout {
       for (let j = i + 1; j < nodes.length; j++) repel(nodes[i], nodes[j], heat);
     }
     for (const { a, b } of this.#edges) attract(a, b, heat);
+    const middle = { x: mean(nodes, (n) => n.x), y: mean(nodes, (n) => n.y) };
     nodes.forEach((n, i) => {
       if (i === 0) {
         n.x = n.y = n.vx = n.vy = 0;
         return;
       }
       // A pull to the middle keeps parts that hang together with nothing in sight.
-      n.vx -= n.x * 0.012 * heat;
-      n.vy -= n.y * 0.02 * heat; // wider than high
+      n.vx -= (n.x - middle.x) * 0.012 * this.#pull * heat;
+      n.vy -= (n.y - middle.y) * 0.02 * this.#pull * heat; // wider than high
       n.vx *= 0.6;
       n.vy *= 0.6;
       n.x += n.vx;
@@ -86,6 +94,47 @@ function nudge(n, i) {
   n.x += 12 * Math.cos(i * golden);
   n.y += 12 * Math.sin(i * golden);
 }
+
+const ringPull = 0.05; // a ring that is pulled harder to its middle buckles
+
+const mean = (nodes, value) => nodes.reduce((sum, n) => sum + value(n), 0) / nodes.length;
+
+// linksOf maps every node to its neighbours.
+function linksOf(ids, edges) {
+  const links = new Map(ids.map((id) => [id, new Set()]));
+  for (const { from, to } of edges) {
+    if (from === to || !links.has(from) || !links.has(to)) continue;
+    links.get(from).add(to);
+    links.get(to).add(from);
+  }
+  return links;
+}
+
+// hasRings tells whether a network is a tree but for a few links that close
+// rings. In one with more of them there is nothing to open.
+function hasRings(links) {
+  if (links.size === 0) return false;
+  const ends = [...links.values()].reduce((sum, of) => sum + of.size, 0);
+  const rings = ends / 2 - links.size + 1;
+  if (rings < 1 || rings > Math.max(1, links.size / 8)) return false;
+  const met = new Set([links.keys().next().value]);
+  for (const id of met) for (const next of links.get(id)) met.add(next); // which grows meanwhile
+  return met.size === links.size;
+}
+
+const mostlyNew = (ids, placed) => ids.filter((id) => placed.has(id)).length * 2 <= ids.length;
+
+// openRings returns a place for every node, turned so that the first one that
+// had a place stays in its direction.
+function openRings(ids, links, placed) {
+  const places = spread(ids, links, length);
+  const kept = ids.findIndex((id, i) => i > 0 && placed.has(id));
+  const turn = kept < 0 ? 0 : angle(placed.get(ids[kept])) - angle(places[kept]);
+  return new Map(places.map((at, i) => [ids[i], turned(at, turn)]));
+}
+
+const angle = ({ x, y }) => Math.atan2(y, x);
+const turned = ({ x, y }, by) => ({ x: x * Math.cos(by) - y * Math.sin(by), y: x * Math.sin(by) + y * Math.cos(by) });
 
 // unfold returns a place for every node: those that have one keep it, others
 // are put where few edges cross. The network is taken as a tree that grows from

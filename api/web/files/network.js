@@ -7,7 +7,11 @@ import { graph, keyOf, missing, stateWords, tellers } from "./graph.js";
 import { Layout, bounds, most } from "./layout.js";
 
 const flightTime = 700; // ms that a ping takes along an edge
-const crowded = 12; // nodes from which on not every edge has its rtt written on it
+const crowded = { far: 24, peer: 60 }; // nodes from which on those have no name
+const tangled = 16; // edges from which on only this node's own have their rtt written on them
+const knotted = 24; // edges from which on none has
+const stepTime = 8; // ms that a step of the layout stands for
+const mostSteps = 25; // in one frame
 const mostFlights = 40; // more at a time would be a blur, and cost frames
 
 // Network draws into an svg element; note is where it says what is not drawn.
@@ -36,7 +40,8 @@ export class Network {
   }
 
   // update takes who this node is, its peers, the map (null where there is
-  // none), and the set of authors heard of.
+  // none), and the set of authors heard of. It returns whether links are drawn
+  // that one end alone claims.
   update({ self, peers, map, authors }) {
     this.#self = self;
     this.#known = { peers, map };
@@ -46,10 +51,11 @@ export class Network {
     for (const node of this.#layout.nodes) this.#drawNode(nodes.get(node.id));
     const drawn = edges.filter((e) => this.#layout.get(e.from) && this.#layout.get(e.to));
     sweep(this.#edges, new Map(drawn.map((e) => [e.key, e])), (edge) => { edge.line.remove(); edge.label.remove(); });
-    for (const edge of drawn) this.#drawEdge(edge);
+    for (const edge of drawn) this.#drawEdge(edge, drawn.length < tangled || edge.claimed === 0 && drawn.length < knotted);
     this.#describe(nodes, drawn, authors);
     if (this.#calm()) for (let i = 0; i < 400 && this.#layout.step(); i++);
     this.#run();
+    return { claims: drawn.some((e) => e.claimed === 1) };
   }
 
   // arrived shows how a ping came here.
@@ -82,7 +88,7 @@ export class Network {
       return true;
     }
     const dot = element("circle", { class: `flight ${colour} ${ping.via === "catch-up" ? "late" : ""}`, r: this.#size.rem * 0.4 });
-    this.#flights.push({ dot, from, to, began: performance.now(), ping });
+    this.#flights.push({ dot, from, to, ping });
     this.#run();
     return true;
   }
@@ -116,14 +122,15 @@ export class Network {
     node.box.setAttribute("class", `node ${info.kind} a${this.#palette.colour(info.id)}${info.onTopic ? "" : " off"}${mute}`);
     node.circle.setAttribute("r", node.radius);
     for (const [name, value] of Object.entries({ x: -side / 2, y: -side / 2, width: side, height: side })) node.icon.setAttribute(name, value);
-    node.label.textContent = info.kind === "far" && this.#layout.nodes.length > 2 * crowded ? "" : short(info.id);
+    const named = !(this.#layout.nodes.length > crowded[info.kind]);
+    node.label.textContent = named ? short(info.id) : "";
     node.label.setAttribute("y", node.radius + rem * 1.05);
     node.sub.setAttribute("y", node.radius + rem * 2);
-    node.sub.textContent = info.kind === "self" ? "this node" : !info.onTopic ? "not on the topic" : node.label.textContent && (stateWords[info.state] ?? "");
+    node.sub.textContent = info.kind === "self" ? "this node" : !named ? "" : !info.onTopic ? "not on the topic" : stateWords[info.state] ?? "";
     node.title.textContent = clip([info.id, info.agent, stateWords[info.state]].filter(Boolean).join("\n"), 200);
   }
 
-  #drawEdge(edge) {
+  #drawEdge(edge, labelled) {
     let drawn = this.#edges.get(edge.key);
     if (!drawn) {
       drawn = { line: element("line"), title: element("title"), label: element("text", { class: "rtt", "dominant-baseline": "central" }) };
@@ -136,8 +143,7 @@ export class Network {
     const hot = drawn.line.classList.contains("hot") ? " hot" : "";
     drawn.line.setAttribute("class", `edge${edge.mesh ? " mesh" : ""}${edge.claimed === 1 ? " claim" : ""}${hot}`);
     drawn.title.textContent = `${short(edge.from)} – ${short(edge.to)}\n${tellers(edge)}`;
-    const near = edge.claimed === 0 || this.#layout.nodes.length <= crowded;
-    drawn.label.textContent = edge.rtt > 0 && near ? delay(edge.rtt) : "";
+    drawn.label.textContent = edge.rtt > 0 && labelled ? delay(edge.rtt) : "";
   }
 
   #describe(nodes, edges, authors) {
@@ -154,7 +160,7 @@ export class Network {
       words.push("What lies beyond its neighbours it does not know, so it is not drawn.");
     }
     if (left > 0) words.push(`${plural(left, "node")} beyond the first ${most} ${left === 1 ? "is" : "are"} left out.`);
-    if (beyond > 0) words.push(`Pings of ${plural(beyond, "other author")} came from further away.`);
+    if (beyond > 0) words.push(`${plural(beyond, "author")} of pings ${beyond === 1 ? "is" : "are"} not drawn: gone, or further away.`);
     this.#note.textContent = words.join(" ");
     this.#svg.setAttribute("aria-label", `The network: this node and ${plural(peers.length, "peer")}, ${mesh} of them in its mesh. The table below says the same.`);
   }
@@ -174,8 +180,13 @@ export class Network {
   #run() {
     if (this.#running) return;
     this.#running = true;
+    let last = performance.now();
     const frame = (now) => {
-      const moves = this.#layout.step() && this.#layout.step();
+      // In few frames a second it comes to rest as soon as in many.
+      const steps = Math.min(mostSteps, Math.max(1, Math.round((now - last) / stepTime)));
+      last = now;
+      let moves = true;
+      for (let i = 0; i < steps && moves; i++) moves = this.#layout.step();
       this.#place();
       this.#advance(now);
       this.#running = moves || this.#flights.length > 0;
@@ -205,12 +216,15 @@ export class Network {
       const a = this.#at(from), b = this.#at(to);
       set(line, { x1: a.x, y1: a.y, x2: b.x, y2: b.y });
       set(label, { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 });
+      const free = Math.hypot(a.x - b.x, a.y - b.y) - this.#nodes.get(from).radius - this.#nodes.get(to).radius;
+      label.setAttribute("visibility", free < rem * 2.5 ? "hidden" : "visible");
     }
   }
 
   #advance(now) {
     this.#flights = this.#flights.filter((flight) => {
-      const t = Math.max(0, (now - flight.began) / flightTime);
+      flight.began ??= now; // the frame that first shows it, however late that is
+      const t = (now - flight.began) / flightTime;
       const stands = this.#layout.get(flight.from) && this.#layout.get(flight.to);
       if (t >= 1 || !stands) {
         flight.dot.remove();
