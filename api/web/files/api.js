@@ -11,6 +11,14 @@ export class Refused extends Error {
 
 const tokenKey = "p2ping-token";
 
+// patience is how long an answer may take, in milliseconds. A browser has six
+// connections for a node: those that a node which hangs, or is gone without a
+// word, would keep for ever are wanted when it is back.
+const patience = 30_000;
+
+// sendable tells whether a token can be one: only these go into a header.
+const sendable = /^[\x21-\x7e]+$/;
+
 // API speaks to the node that the page came from. askToken(refused) resolves to
 // a token; it is called when the node wants one, once for all that wait.
 export class API {
@@ -34,12 +42,14 @@ export class API {
   }
 
   // request resolves to an answer of 2xx, or throws Refused, or what fetch throws.
+  // With a signal of the caller's it may take for ever.
   async request(path, options = {}) {
     for (;;) {
       const used = this.#token;
       const headers = { Accept: "application/json", ...options.headers };
       if (used) headers.Authorization = `Bearer ${used}`;
-      const answer = await fetch(path, { cache: "no-store", credentials: "omit", redirect: "error", ...options, headers });
+      const signal = options.signal ?? AbortSignal.timeout(patience);
+      const answer = await fetch(path, { cache: "no-store", credentials: "omit", redirect: "error", ...options, headers, signal });
       const date = Date.parse(answer.headers.get("Date") ?? "");
       // A Date is cut to seconds: half of one is the best guess for the rest.
       if (date) this.#offset = date + 500 - Date.now();
@@ -51,9 +61,17 @@ export class API {
   }
 
   async #renew(refused) {
-    this.#asking ??= this.#askToken(refused).finally(() => { this.#asking = null; });
+    this.#asking ??= this.#ask(refused).finally(() => { this.#asking = null; });
     this.#token = await this.#asking;
     remember(this.#token);
+  }
+
+  async #ask(refused) {
+    for (;;) {
+      const token = await this.#askToken(refused);
+      if (sendable.test(token)) return token;
+      refused = true;
+    }
   }
 
   // events opens the stream of events after the cursor, or from now.

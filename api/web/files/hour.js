@@ -28,7 +28,14 @@ export class Hour {
   record(ping) {
     if (this.#waiting) this.#waiting.push(ping);
     else this.#count(ping);
-    this.#recent.add(this.#now());
+    this.#justNow(ping);
+  }
+
+  // #justNow counts a ping of the last minute: what comes from a stream that
+  // resumes may be older.
+  #justNow(ping) {
+    const at = instant(ping.received_at), now = this.#now();
+    if (at > now - 60_000) this.#recent.add(Math.min(at, now));
   }
 
   // series is what is plotted.
@@ -79,8 +86,7 @@ export class Hour {
       for (const ping of page) {
         if (seen.has(ping.id)) continue;
         this.#count(ping);
-        const at = instant(ping.received_at);
-        if (at > this.#now() - 60_000) this.#recent.add(at);
+        this.#justNow(ping);
       }
       await breathe();
     }

@@ -36,16 +36,19 @@ export function setUpSending({ api, onTopic, receipts, onSent }) {
       say(outcome(published));
       onSent();
     } catch (err) {
-      text.value ||= wanted;
-      say(err instanceof Refused ? `Not sent: ${err.message}.` : "Not sent: the node does not answer.");
+      // What has been typed since stays, too.
+      text.value = [wanted, text.value].filter(Boolean).join("\n");
+      say(err instanceof Refused ? `Not sent: ${err.message.replace(/\.$/, "")}.` : "The node did not answer. If the ping does not show up, send it again.");
     }
   });
 
   text.addEventListener("keydown", (e) => {
     if (e.key !== "Enter" || e.shiftKey || e.isComposing) return;
     e.preventDefault();
-    find("send").requestSubmit();
+    if (!e.repeat) find("send").requestSubmit();
   });
+  // A double click is one: the field is empty by the second.
+  find("send-button").addEventListener("click", (e) => { if (e.detail === 2) e.preventDefault(); });
 }
 
 function remember(receipts, published) {
