@@ -16,6 +16,7 @@ export class List {
   #active = null; // the item that the keyboard is on
   #planned = false;
   #unseen = 0; // rows below, that came since the user went up
+  #top = -1; // where the box was last scrolled to, by the list or by the user
 
   constructor({ box, space, log, palette, now, receipts, onOpen, onTop, onChange }) {
     this.#box = box;
@@ -29,11 +30,16 @@ export class List {
     box.addEventListener("keydown", (e) => this.#key(e));
     box.addEventListener("focus", () => this.#focused());
     box.addEventListener("click", (e) => this.#click(e));
-    new ResizeObserver(() => { this.#rowHeight = 0; this.plan(); }).observe(box);
+    new ResizeObserver(() => { this.#measure(); this.draw(); }).observe(box);
   }
 
   get unseen() {
     return this.#unseen;
+  }
+
+  // atTop tells whether the user has gone up to the oldest.
+  get atTop() {
+    return !this.following && this.#box.scrollTop < 3 * this.#rowHeight;
   }
 
   // plan draws with the next frame.
@@ -48,11 +54,13 @@ export class List {
 
   // grew tells that n rows came at the new end and dropped left at the old one.
   grew(n, dropped) {
-    if (!this.following) {
-      this.#unseen += n;
-      if (dropped > 0) this.#box.scrollTop -= dropped * this.#rowHeight;
+    if (!this.following) this.#unseen = Math.min(this.#unseen + n, this.#log.view.length);
+    if (dropped === 0) {
+      this.plan();
+      return;
     }
-    this.plan();
+    if (!this.following) this.#scroll(this.#box.scrollTop - dropped * this.#rowHeight);
+    this.draw(); // now: a frame of other rows in the same place would flicker
   }
 
   // grewAbove tells that n rows came at the old end: what is in sight stays.
@@ -73,11 +81,9 @@ export class List {
   // draw fills the rows in sight; above rows were added before the first.
   draw(above = 0) {
     const rows = this.#log.view;
-    if (this.#rowHeight === 0) this.#measure();
-    const h = this.#rowHeight;
-    this.#space.style.height = `${rows.length * h}px`;
-    if (this.following) this.#box.scrollTop = rows.length * h;
-    else if (above > 0) this.#box.scrollTop += above * h;
+    const h = this.#makeRoom();
+    if (this.following) this.#scroll(rows.length * h);
+    else if (above > 0) this.#scroll(this.#box.scrollTop + above * h);
     const { first, end } = windowOf(this.#box.scrollTop, this.#box.clientHeight, h, rows.length);
     while (this.#rows.length < end - first) this.#rows.push(this.#newRow());
     const now = this.#now();
@@ -100,17 +106,38 @@ export class List {
       if (selected) active = row.box.id;
       this.#fill(row, item, now);
     });
+    if ((this.#box.getAttribute("aria-activedescendant") ?? "") === active) return; // said once
     if (active) this.#box.setAttribute("aria-activedescendant", active);
     else this.#box.removeAttribute("aria-activedescendant");
   }
 
+  // #makeRoom gives all rows of the view their place and returns the height of one.
+  #makeRoom() {
+    if (this.#rowHeight === 0) this.#measure();
+    this.#space.style.height = `${this.#log.view.length * this.#rowHeight}px`;
+    return this.#rowHeight;
+  }
+
+  // #scroll moves the box, and keeps where it went: the event that tells of it
+  // comes later, and is not the user's.
+  #scroll(top) {
+    this.#box.scrollTop = top;
+    this.#top = this.#box.scrollTop;
+  }
+
+  // #measure finds the height of a row, which hangs on the window's size. Where
+  // it has changed, the row at the top stays there.
   #measure() {
     if (this.#rows.length === 0) this.#rows.push(this.#newRow());
     const probe = this.#rows[0].box;
-    const hidden = probe.hidden;
+    const { hidden } = probe;
     probe.hidden = false;
-    this.#rowHeight = probe.offsetHeight || 56;
+    const before = this.#rowHeight;
+    this.#rowHeight = probe.offsetHeight || before || 56;
     probe.hidden = hidden;
+    if (before === 0 || before === this.#rowHeight || this.following) return;
+    const first = this.#box.scrollTop / before;
+    this.#scroll(first * this.#makeRoom());
   }
 
   #newRow() {
@@ -124,7 +151,7 @@ export class List {
       return e;
     };
     const row = {
-      box, item: null, mark: null,
+      box, item: null, mark: null, again: false,
       icon: make("span", "identicon"), text: make("bdi", "row-text"), delay: make("span", "row-delay"),
       author: make("span", "row-author mono"), time: make("span", "row-time"), via: make("span", "via"), stored: make("span", "row-stored"),
     };
@@ -162,36 +189,57 @@ export class List {
     row.stored.textContent = stored;
     if (fresh) {
       item.fresh = false;
-      row.box.classList.add("fresh");
+      // The same animation again would not begin anew.
+      row.again = !row.again;
+      row.box.classList.add(row.again ? "fresh-again" : "fresh");
     }
   }
 
   #scrolled() {
-    const atEnd = this.#box.scrollTop + this.#box.clientHeight >= this.#box.scrollHeight - this.#rowHeight / 2;
-    if (atEnd !== this.following) {
-      // A list that grew and has not been drawn yet is not at its end either.
-      if (atEnd || !this.#planned) this.follow(atEnd);
+    const { scrollTop: top, scrollHeight, clientHeight } = this.#box;
+    if (top !== this.#top) {
+      // A step up, however small, leaves the end: the list would follow before
+      // the next one. On the way down near is good enough.
+      const near = top < this.#top ? 1 : this.#rowHeight / 2;
+      this.#top = top;
+      const atEnd = scrollHeight - clientHeight - top < near;
+      if (atEnd !== this.following) this.follow(atEnd);
     }
-    if (this.#box.scrollTop < 3 * this.#rowHeight) this.#on.top();
+    if (this.atTop) this.#on.top();
     this.plan();
   }
 
   #focused() {
-    if (this.#active && this.#log.view.includes(this.#active)) return;
-    this.#active = this.#log.view.at(-1) ?? null;
+    if (this.#log.view.includes(this.#active)) return;
+    this.#active = this.#log.view[this.#lastInSight()] ?? null;
     this.plan();
+  }
+
+  // #lastInSight returns the index of the last row that is whole in sight.
+  #lastInSight() {
+    const last = this.#log.view.length - 1;
+    if (this.following) return last;
+    return Math.min(last, Math.max(0, Math.floor((this.#box.scrollTop + this.#box.clientHeight) / this.#makeRoom()) - 1));
+  }
+
+  // #current returns the index of the row that the keyboard goes on from: the one
+  // it is on, unless the list let go of it, or followed the newest away from it.
+  #current() {
+    const at = this.#log.view.indexOf(this.#active);
+    const left = this.following && (at + 1) * this.#makeRoom() <= this.#box.scrollTop;
+    return at < 0 || left ? this.#lastInSight() : at;
   }
 
   #key(e) {
     const rows = this.#log.view;
     if (rows.length === 0 || e.ctrlKey || e.altKey || e.metaKey) return;
-    const page = Math.max(1, Math.floor(this.#box.clientHeight / this.#rowHeight) - 1);
+    const page = Math.max(1, Math.floor(this.#box.clientHeight / this.#makeRoom()) - 1);
     const moves = { ArrowUp: -1, ArrowDown: 1, PageUp: -page, PageDown: page, Home: -rows.length, End: rows.length };
     if (e.key === "Enter" || e.key === " ") {
-      if (this.#active && !this.#active.gap) this.#on.open(this.#active);
+      // A key that is held would open it again and again.
+      if (!e.repeat && rows.includes(this.#active) && !this.#active.gap) this.#on.open(this.#active);
     } else if (e.key in moves) {
-      const at = rows.indexOf(this.#active);
-      this.#reach(Math.max(0, Math.min(rows.length - 1, (at < 0 ? rows.length - 1 : at) + moves[e.key])));
+      this.#reach(Math.max(0, Math.min(rows.length - 1, this.#current() + moves[e.key])));
     } else {
       return;
     }
@@ -207,9 +255,9 @@ export class List {
       this.follow(last);
       this.#active = active;
     }
-    const h = this.#rowHeight, top = this.#box.scrollTop;
-    if (index * h < top) this.#box.scrollTop = index * h;
-    else if ((index + 1) * h > top + this.#box.clientHeight) this.#box.scrollTop = (index + 1) * h - this.#box.clientHeight;
+    const h = this.#makeRoom(), top = this.#box.scrollTop;
+    if (index * h < top) this.#scroll(index * h);
+    else if ((index + 1) * h > top + this.#box.clientHeight) this.#scroll((index + 1) * h - this.#box.clientHeight);
     this.draw();
   }
 

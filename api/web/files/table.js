@@ -44,6 +44,7 @@ export class Table {
     const { value } = this.#columns[this.#by];
     const sorted = sortBy(this.#rows, value, this.#down);
     const keys = new Set(sorted.map((row) => row.key));
+    const focused = this.#body.contains(document.activeElement) ? document.activeElement : null;
     for (const [key, { tr }] of this.#drawn) {
       if (keys.has(key)) continue;
       tr.remove();
@@ -59,6 +60,14 @@ export class Table {
       // Moving only what stands elsewhere keeps selections in the rest.
       if (this.#body.rows[at] !== drawn.tr) this.#body.insertBefore(drawn.tr, this.#body.rows[at] ?? null);
     });
+    this.#keepFocus(focused);
+  }
+
+  // #keepFocus gives the focus back to what lost it by being moved, or where that
+  // is gone to the frame that the table scrolls in.
+  #keepFocus(focused) {
+    if (!focused || focused === document.activeElement) return;
+    (focused.isConnected ? focused : this.#body.closest("[tabindex]"))?.focus({ preventScroll: true });
   }
 
   #newRow() {
