@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
 
 const load = (name) => import(pathToFileURL(path.resolve(import.meta.dirname, "../../api/web/files", name)));
 const { Follower, Parser, backoff } = await load("sse.js");
-const { Log, windowOf } = await load("log.js");
+const { windowOf } = await load("log.js");
 const { Stats, Recent, ceiling } = await load("stats.js");
 const { Layout, most } = await load("layout.js");
 const { sortBy } = await load("table.js");
@@ -100,64 +100,6 @@ test("the follower resumes where it was, and rests", async () => {
   assert.equal(states.filter((s) => s === "resting").length, 1);
 });
 
-const ping = (id, text = "text", author = "author") => ({ id: String(id), text, author, via: "gossip" });
-
-test("the log of pings", async (t) => {
-  await t.test("takes each ping once", () => {
-    const log = new Log();
-    assert.equal(log.append([ping(1), ping(2), ping(1)]).added.length, 2);
-    assert.equal(log.append([ping(2), ping(3)]).added.length, 1);
-    assert.equal(log.prepend([ping(0), ping(1)]), 1);
-    assert.deepEqual(log.view.map((p) => p.id), ["0", "1", "2", "3"]);
-  });
-  await t.test("filters by every word, whatever the case, width or form", () => {
-    const log = new Log();
-    log.append([ping(1, "Deploy DONE"), ping(2, "ｄｅｐｌｏｙ failed"), ping(3, "other", "deployer")]);
-    log.filter("deploy");
-    assert.deepEqual(log.view.map((p) => p.id), ["1", "2", "3"]);
-    log.filter(" deploy  done ");
-    assert.deepEqual(log.view.map((p) => p.id), ["1"]);
-    log.append([ping(4, "done: deploy"), ping(5)]);
-    assert.deepEqual(log.view.map((p) => p.id), ["1", "4"]);
-    log.filter("");
-    assert.equal(log.view.length, 5);
-  });
-  await t.test("waits while paused", () => {
-    const log = new Log();
-    log.append([ping(1)]);
-    log.pause(true);
-    log.append([ping(2), ping(3)]);
-    assert.deepEqual([log.view.length, log.waiting], [1, 2]);
-    log.pause(false);
-    assert.deepEqual([log.view.length, log.waiting], [3, 0]);
-  });
-  await t.test("lets go of the oldest, and takes them again", () => {
-    const log = new Log(100);
-    log.append(Array.from({ length: 95 }, (_, i) => ping(i)));
-    const { dropped } = log.append(Array.from({ length: 10 }, (_, i) => ping(95 + i)));
-    assert.equal(dropped, 15);
-    assert.deepEqual([log.items.length, log.view.length, log.view[0].id, log.trimmed], [90, 90, "15", true]);
-    assert.equal(log.oldest.id, "15");
-    assert.equal(log.prepend(Array.from({ length: 15 }, (_, i) => ping(i))), 10, "no more than there is room");
-    assert.deepEqual([log.view[0].id, log.full], ["5", true]);
-    assert.equal(log.has("4"), false);
-  });
-  await t.test("lets go within the filter", () => {
-    const log = new Log(10);
-    log.filter("odd");
-    log.append(Array.from({ length: 30 }, (_, i) => ping(i, i % 2 ? "odd" : "even")));
-    assert.equal(log.items.length, 9);
-    assert.ok(log.view.every((p) => log.has(p.id)));
-  });
-  await t.test("a gap is no ping", () => {
-    const log = new Log();
-    log.append([{ gap: "gap", id: "gap-1" }, ping(1)]);
-    assert.equal(log.oldest.id, "1");
-    log.filter("gap");
-    assert.equal(log.view.length, 0);
-  });
-});
-
 test("the window of the list", () => {
   assert.deepEqual(windowOf(0, 100, 10, 0), { first: 0, end: 0 });
   assert.deepEqual(windowOf(0, 100, 10, 5, 2), { first: 0, end: 5 });
@@ -241,6 +183,14 @@ test("the layout", async (t) => {
       }
     });
   }
+  await t.test("nothing is known yet, or any more", () => {
+    const layout = new Layout();
+    for (const n of [0, 2, 0]) {
+      layout.set(ids(n), n > 0 ? star(n) : []);
+      while (layout.step());
+      assert.equal(layout.nodes.length, n);
+    }
+  });
   await t.test("nodes keep their places, and go", () => {
     const layout = new Layout();
     layout.set(ids(3), star(3));
@@ -263,7 +213,14 @@ test("the layout", async (t) => {
   });
   const line = (n) => Array.from({ length: n - 1 }, (_, i) => ({ from: `n${i}`, to: `n${i + 1}` }));
   const tree = (n) => Array.from({ length: n - 1 }, (_, i) => ({ from: `n${Math.floor(i / 2)}`, to: `n${i + 1}` }));
-  for (const [name, n, edges] of [["a line", 9, line(9)], ["a tree", 15, tree(15)], ["a star", 12, star(12)]]) {
+  const ring = (n) => [...line(n), { from: `n${n - 1}`, to: "n0" }];
+  // a ring of seven, three steps from the first node, with a tail
+  const lasso = [...line(12), { from: "n9", to: "n3" }];
+  const cases = [
+    ["a line", 9, line(9)], ["a tree", 15, tree(15)], ["a star", 12, star(12)],
+    ["a ring", 12, ring(12)], ["a large ring", 40, ring(40)], ["a lasso", 12, lasso],
+  ];
+  for (const [name, n, edges] of cases) {
     await t.test(`${name} is drawn without crossings, in whatever order its nodes are named`, () => {
       for (let seed = 1; seed <= 20; seed++) {
         const layout = new Layout();
@@ -274,9 +231,25 @@ test("the layout", async (t) => {
         layout.set(["n0", ...shuffled(peers, seed), ...shuffled(others, seed)], shuffled(edges, seed));
         while (layout.step());
         assert.deepEqual(crossings(layout, edges), [], `seed ${seed}`);
+        for (const { from, to } of edges) {
+          const [a, b] = [layout.get(from), layout.get(to)];
+          assert.ok(Math.hypot(a.x - b.x, a.y - b.y) > 50, `seed ${seed}: ${from} and ${to} overlap`);
+        }
       }
     });
   }
+  await t.test("a ring is drawn about round, and stays so when a node joins it", () => {
+    const layout = new Layout();
+    layout.set(["n0", "n1", "n11"], [{ from: "n0", to: "n1" }, { from: "n0", to: "n11" }]);
+    for (const n of [12, 13]) {
+      layout.set(ids(n), ring(n));
+      while (layout.step());
+      const middle = { x: 0, y: 0 };
+      for (const { x, y } of layout.nodes) { middle.x += x / n; middle.y += y / n; }
+      const away = layout.nodes.map(({ x, y }) => Math.hypot(x - middle.x, y - middle.y));
+      assert.ok(Math.min(...away) > 0.5 * Math.max(...away), `${n}: from ${Math.min(...away)} to ${Math.max(...away)}`);
+    }
+  });
   await t.test("edges to nowhere and to oneself are left out, and so are too many nodes", () => {
     const layout = new Layout();
     layout.set(ids(most + 50), [{ from: "n0", to: "none" }, { from: "n0", to: "n0" }]);
@@ -355,18 +328,24 @@ test("how things are written", () => {
 });
 
 test("the verdict on being in sync", () => {
-  const peer = (agreed, skew = 0, error = "") => ({ agreed, skew_ms: skew, error });
+  const peer = (agreed, skew = 0, error = "") => ({ peer_id: "here", agreed, skew_ms: skew, error });
+  const left = (agreed, error = "") => ({ ...peer(agreed, 120_000, error), peer_id: "left" });
+  const here = new Set(["here", "not compared yet"]);
   const cases = [
     [{ peers: [] }, "idle", "–"],
     [{ peers: [peer(true), peer(true)] }, "good", "2/2"],
     [{ peers: [peer(true), peer(false)] }, "warn", "1/2"],
     [{ peers: [peer(true, 0, "cut off")] }, "warn", "0/1"],
     [{ peers: [peer(true)], full: true }, "bad", "1/1"],
+    [{ peers: [peer(true), left(true), left(false), left(true, "cut off")] }, "good", "1/1"],
+    [{ peers: [left(true)] }, "idle", "–"],
   ];
   for (const [sync, tone, figure] of cases) {
-    const v = verdict(sync);
+    const v = verdict(sync, here);
     assert.deepEqual([v.tone, v.figure], [tone, figure]);
   }
-  assert.equal(verdict({ peers: [peer(true, 59_000)] }).clocks, "");
-  assert.match(verdict({ peers: [peer(true, -61_000)] }).clocks, /1 peer's clock is more than a minute off/);
+  assert.match(verdict({ peers: [] }, here).words, /yet/);
+  assert.match(verdict({ peers: [left(true)] }, here).words, /now/);
+  assert.equal(verdict({ peers: [peer(true, 59_000), left(true)] }, here).clocks, "");
+  assert.match(verdict({ peers: [peer(true, -61_000)] }, here).clocks, /1 peer's clock is more than a minute off/);
 });

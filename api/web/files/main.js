@@ -5,22 +5,26 @@ import { Palette } from "./author.js";
 import { askToken, openDetail } from "./dialogs.js";
 import { clip, count, delay, plural, short, span } from "./format.js";
 import { beyond } from "./graph.js";
+import { History } from "./history.js";
 import { Hour } from "./hour.js";
 import { List } from "./list.js";
 import { Log } from "./log.js";
 import { Network } from "./network.js";
 import { Identity, SyncPanel, beyondTable, peersTable } from "./panels.js";
 import { bars, lines } from "./plot.js";
+import { Poller } from "./poller.js";
 import { setUpSending } from "./send.js";
 import { Follower } from "./sse.js";
 
-const pageSize = 100; // pings of history loaded at a time
 const mostAuthors = 4096; // remembered; a flood of made-up ones must not fill memory
 const pollEvery = 5000; // ms between looks at peers and sync when nothing happens
 const mapEvery = 10_000; // ms between looks at what neighbours tell of the network
 const pollAtMost = 1000; // ms between them when something does
 const tellEvery = 8000; // ms between what screen readers are told of pings
 const restAfter = 30_000; // ms after which a tab out of sight gives its connection back
+const mostIncoming = 5000; // pings that wait for a frame, which need not come
+const mostFresh = 4; // new pings in one frame that are highlighted; of more nobody sees each
+const askAgain = 1000; // ms after which what failed is asked for again
 
 const find = (id) => document.getElementById(id);
 const motion = matchMedia("(prefers-reduced-motion: reduce)");
@@ -42,7 +46,7 @@ const network = new Network({ svg: find("drawing"), note: find("drawing-note"), 
 const list = new List({
   box: find("list"), space: find("list-space"), log, palette, now, receipts,
   onOpen: (ping) => openDetail(ping, now(), receipts.get(ping.id)),
-  onTop: () => { if (!log.filtered) loadOlder(); },
+  onTop: () => loadAtTop(),
   onChange: showTools,
 });
 const onTopic = () => state.peers.filter((p) => p.on_topic).length;
@@ -56,26 +60,27 @@ let flushing = 0;
 
 function arrived(item) {
   incoming.push(item);
+  if (incoming.length >= mostIncoming) flush();
   // Out of sight there are no frames.
-  if (!flushing) flushing = document.hidden ? setTimeout(flush, 500) : requestAnimationFrame(flush);
+  else if (!flushing) flushing = document.hidden ? setTimeout(flush, 500) : requestAnimationFrame(flush);
 }
 
 function flush() {
   flushing = 0;
-  const before = log.view.length;
-  const { added, dropped } = log.append(incoming);
+  if (incoming.length === 0) return;
+  const { added, grown, dropped } = log.append(incoming);
   incoming = [];
   for (const ping of added) {
     if (ping.gap) continue;
     meet(ping.author);
     hour.record(ping);
-    ping.fresh = !motion.matches;
+    ping.fresh = !motion.matches && added.length <= mostFresh;
     if (!document.hidden) network.arrived(ping);
   }
-  list.grew(log.view.length - before + dropped, dropped);
+  list.grew(grown, dropped);
   showTools();
   tell(added);
-  soon();
+  poller.soon();
 }
 
 function meet(author) {
@@ -83,10 +88,6 @@ function meet(author) {
 }
 
 // --- history
-
-let older = ""; // the path of the page before the first ping that is held
-let loaded = false; // the latest page
-let loading = false; // another one
 
 // getPage resolves to a page {pings, next}, next being a path or "".
 async function getPage(path) {
@@ -96,44 +97,40 @@ async function getPage(path) {
   return { pings: page.pings, next: link.pathname + link.search }; // of this node, whatever it says
 }
 
-// loadRecent loads the latest page, once: later the stream resumes where it
-// ended. What arrived in the meantime stays below it.
-async function loadRecent() {
-  if (loaded) return;
-  const page = await getPage(`/pings?limit=${pageSize}`);
-  loaded = true;
-  older = page.next;
-  showOlder(page.pings);
-}
+const history = new History({
+  get: getPage, log,
+  onPage(pings, rows) {
+    for (const ping of pings) meet(ping.author);
+    list.grewAbove(rows);
+    showTools();
+  },
+});
 
-function showOlder(pings) {
-  for (const ping of pings) meet(ping.author);
-  list.grewAbove(log.prepend(pings));
-  showTools();
-}
+let failed = false; // to load history, just now
 
 async function loadOlder() {
-  if (!loaded || loading || log.full || !(older || log.trimmed)) return;
-  loading = true;
+  if (failed) return;
   try {
-    // Where the list let go of its oldest pings, the link is of a page too far.
-    const refetch = log.trimmed && log.oldest;
-    const page = await getPage(refetch ? `/pings?limit=${pageSize}&until=${encodeURIComponent(log.oldest.id)}` : older);
-    log.trimmed = false;
-    older = page.next;
-    showOlder(page.pings);
+    await history.loadOlder();
   } catch (err) {
     console.warn("loading history:", err);
-    await new Promise((done) => { setTimeout(done, 2000); }); // no faster than that
-  } finally {
-    loading = false;
+    failed = true;
+    setTimeout(() => {
+      failed = false;
+      loadAtTop();
+    }, askAgain);
   }
+}
+
+// loadAtTop loads what the user has scrolled up for. Who waits there scrolls no
+// further, so it is called again after what failed.
+function loadAtTop() {
+  if (live && list.atTop && !log.filtered) loadOlder();
 }
 
 // --- the stream
 
 let live = false;
-let streamed = false; // a stream has stood before
 
 const follower = new Follower({
   open: (cursor, signal) => api.events(cursor, signal),
@@ -152,24 +149,28 @@ const follower = new Follower({
 });
 
 // stands looks at all that the stream does not repeat, after it began: so
-// nothing falls between the two.
+// nothing falls between the two. What fails is asked for again while it stands.
+let stood = 0; // streams that stood, and tries to ask again
+
 async function stands() {
-  streamed = true;
+  const mine = ++stood;
   try {
     await lookAtSelf();
-    await poll();
-    await loadRecent();
+    await history.loadRecent();
+    await poller.now();
+    loadAtTop();
     await hour.load(getPage);
-    soon();
+    poller.soon();
   } catch (err) {
     console.warn("asking the node:", err);
+    setTimeout(() => { if (live && mine === stood) stands(); }, askAgain);
   }
 }
 
 function take(type, data) {
   if (type === "ping") arrived(data);
   else if (type === "gap") gap();
-  else soon(); // peer or sync: the whole is asked for, as it is small
+  else poller.soon(); // peer or sync: the whole is asked for, as it is small
 }
 
 let gaps = 0; // since the user last took note
@@ -190,11 +191,8 @@ async function lookAtSelf() {
   identity.show(id);
 }
 
-let polled = 0;
-let polling = 0;
-
-async function poll() {
-  polled = Date.now();
+const poller = new Poller(async () => {
+  if (!live || document.hidden) return;
   lookAtMap();
   const [peers, sync, id] = await Promise.all([api.get("/peers"), api.get("/sync"), api.get("/id")]);
   identity.showReached(id.reached);
@@ -202,28 +200,19 @@ async function poll() {
   for (const p of state.peers) palette.colour(p.peer_id);
   state.sync = sync;
   showPanels();
-}
+}, pollAtMost);
 
 let mapped = -mapEvery;
 
 // lookAtMap is waited for by nobody: the node asks the network, which takes up
 // to 15 seconds. Whoever asks meanwhile gets the same map.
 function lookAtMap() {
-  if (Date.now() - mapped < mapEvery) return;
-  mapped = Date.now();
+  if (performance.now() - mapped < mapEvery) return;
+  mapped = performance.now();
   api.get("/map").then((map) => {
     state.map = map;
     showPanels();
   }, () => { /* what was known before stays */ });
-}
-
-// soon polls, but not more often than is good.
-function soon() {
-  if (polling) return;
-  polling = setTimeout(() => {
-    polling = 0;
-    if (live && !document.hidden) poll().catch(() => { /* the stream will notice */ });
-  }, Math.max(200, polled + pollAtMost - Date.now()));
 }
 
 // --- panels that need no frame rate
@@ -233,9 +222,9 @@ function showPanels() {
   showBeyond(beyond(state.self, state.peers, state.map));
   find("fig-peers").textContent = count(onTopic());
   find("fig-peers-label").textContent = onTopic() === 1 ? "peer on the topic" : "peers on the topic";
-  if (state.sync) syncPanel.show(state.sync);
-  network.update({ self: state.self, peers: state.peers, map: state.map, authors });
-  find("legend-claim").hidden = !state.map;
+  if (state.sync) syncPanel.show(state.sync, new Set(state.peers.map((p) => p.peer_id)));
+  const { claims } = network.update({ self: state.self, peers: state.peers, map: state.map, authors });
+  find("legend-claim").hidden = !claims;
   find("legend-mute").hidden = !state.map?.nodes.some((n) => !n.answered);
   showActivity();
   tick();
@@ -261,28 +250,29 @@ let retryAt = 0;
 
 function showState(name, detail) {
   if (name === "live" && gaps > 0) name = "gap";
-  if (name === "connecting" && streamed) name = "waiting";
+  if (name === "connecting" && stood > 0) name = "waiting";
   find("state").dataset.state = name;
   find("state").title = clip(detail?.reason ?? "", 200);
-  find("state-text").textContent = stateWords[name];
-  retryAt = detail ? Date.now() + detail.wait : 0;
+  const words = stateWords[name];
+  if (find("state-text").textContent !== words) find("state-text").textContent = words; // said once
+  retryAt = detail ? performance.now() + detail.wait : 0;
   showRetry();
 }
 
 function showRetry() {
-  const left = retryAt - Date.now();
+  const left = retryAt - performance.now();
   find("state-detail").textContent = left > 1000 ? `next try in ${span(left)}` : "";
 }
 
 find("banner-close").addEventListener("click", () => {
-  find("banner").hidden = true;
+  hide(find("banner"), true);
   gaps = 0;
   if (live) showState("live");
 });
 
 // --- what screen readers are told: a summary, seldom
 
-let told = 0;
+let told = -tellEvery;
 let untold = [];
 let telling = 0;
 
@@ -293,27 +283,36 @@ function tell(items) {
   if (untold[0] === 0 || telling || log.paused) return;
   telling = setTimeout(() => {
     telling = 0;
-    told = Date.now();
+    told = performance.now();
     const [n, last] = untold;
     untold = [];
     find("summary").textContent = `${plural(n, "new ping")}, the last from ${short(last.author)}: ${clip(last.text, 120)}`;
-  }, Math.max(300, told + tellEvery - Date.now()));
+  }, Math.max(300, told + tellEvery - performance.now()));
 }
 
 // --- tools of the list
 
 function showTools() {
   const n = log.view.length;
-  find("list-empty").hidden = log.items.length > 0;
+  find("list-empty").hidden = !history.loaded || log.items.length > 0 || log.waiting > 0;
+  find("list-nothing").hidden = n > 0 || log.items.length === 0;
   find("list-count").textContent = log.filtered
     ? `${count(n)} of ${count(log.items.length)} loaded pings match`
     : log.items.length ? `${plural(log.items.length, "ping")} loaded` : "";
-  find("older").hidden = log.full || !(older || log.trimmed);
-  find("pause").setAttribute("aria-pressed", log.paused);
-  find("pause").textContent = log.paused ? (log.waiting ? `Resume (${count(log.waiting)})` : "Resume") : "Pause";
+  hide(find("older"), !history.more);
+  find("pause").classList.toggle("on", log.paused);
+  const words = log.paused ? "Resume" : "Pause";
+  if (find("pause-text").textContent !== words) find("pause-text").textContent = words;
+  find("pause-count").textContent = log.waiting ? ` (${count(log.waiting)})` : "";
   find("follow").setAttribute("aria-pressed", list.following);
-  find("jump").hidden = list.following || list.unseen === 0;
+  hide(find("jump"), list.following || list.unseen === 0);
   find("jump").textContent = `${count(list.unseen)} new below`;
+}
+
+// hide hides an element or shows it. A keyboard that was in it goes to the list.
+function hide(element, on) {
+  if (on && element.contains(document.activeElement)) find("list").focus({ preventScroll: true });
+  element.hidden = on;
 }
 
 find("filter").addEventListener("input", (e) => {
@@ -321,8 +320,12 @@ find("filter").addEventListener("input", (e) => {
   list.follow(true);
 });
 find("pause").addEventListener("click", () => {
-  log.pause(!log.paused);
-  list.plan();
+  if (log.paused) {
+    const { grown, dropped } = log.resume();
+    list.grew(grown, dropped);
+  } else {
+    log.pause();
+  }
   showTools();
   tell([]);
 });
@@ -339,10 +342,11 @@ setInterval(() => {
   showRetry();
   if (!document.hidden) tick();
 }, 1000);
-setInterval(soon, pollEvery);
+setInterval(() => poller.soon(), pollEvery);
 
 let resting = 0;
-document.addEventListener("visibilitychange", () => {
+
+function seen() {
   clearTimeout(resting);
   if (document.hidden) {
     resting = setTimeout(() => follower.rest(true), restAfter);
@@ -350,11 +354,14 @@ document.addEventListener("visibilitychange", () => {
   }
   follower.rest(false);
   follower.hurry();
-  if (incoming.length) flush();
-  soon();
-});
+  flush();
+  poller.soon();
+}
+
+document.addEventListener("visibilitychange", seen);
 addEventListener("online", () => follower.hurry());
 new ResizeObserver(showActivity).observe(find("activity"));
 
 showTools();
+seen(); // a tab may be opened behind another
 follower.run();

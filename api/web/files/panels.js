@@ -192,8 +192,8 @@ export class SyncPanel {
     this.#table = new Table(find("agreement"), [
       { title: "Peer", value: (p) => short(p.peer_id), fill: peerCell(palette) },
       { title: "Outcome", value: outcome, fill: (cell, p) => {
-        cell.textContent = outcome(p);
-        cell.className = p.error ? "bad" : p.agreed ? "good" : "warn";
+        cell.textContent = p.here ? outcome(p) : `${outcome(p)}, then left`;
+        cell.className = !p.here ? "quiet" : p.error ? "bad" : p.agreed ? "good" : "warn";
       } },
       { title: "Compared", number: true, value: compared, fill: ago(now, compared) },
       { title: "Its clock", number: true, value: (p) => p.skew_ms, fill: (cell, p) => {
@@ -204,7 +204,9 @@ export class SyncPanel {
     find("digest").after(copyButton("the digest", () => find("digest").textContent));
   }
 
-  show(sync) {
+  // show takes what the node holds and whom it compared it with, and the IDs of
+  // the peers that are connected.
+  show(sync, connected) {
     find("sync-entries").textContent = `${plural(sync.entries, "entry", "entries")} with ${plural(sync.pings, "ping")}, ${bytes(sync.bytes)} on disk`;
     if (find("digest").textContent !== sync.digest) {
       find("digest").textContent = sync.digest;
@@ -212,8 +214,8 @@ export class SyncPanel {
     }
     find("agreement-empty").hidden = sync.peers.length > 0;
     find("agreement").parentElement.hidden = sync.peers.length === 0;
-    this.#table.update(sync.peers.map((p) => ({ ...p, key: p.peer_id })));
-    const { tone, words, clocks, figure, label } = verdict(sync);
+    this.#table.update(sync.peers.map((p) => ({ ...p, key: p.peer_id, here: connected.has(p.peer_id) })));
+    const { tone, words, clocks, figure, label } = verdict(sync, connected);
     find("sync-verdict").className = `verdict ${tone}`;
     find("sync-verdict").textContent = words;
     find("sync-clocks").textContent = clocks;
@@ -232,15 +234,17 @@ function outcome(p) {
 }
 
 // verdict puts a sync into words: {tone, words, clocks, figure, label}; clocks is
-// "" where they are right.
-export function verdict(sync) {
-  const all = sync.peers.length;
-  const equal = sync.peers.filter((p) => p.agreed && !p.error).length;
+// "" where they are right. It is about the peers that are connected: what was
+// found of others is history.
+export function verdict(sync, connected) {
+  const here = sync.peers.filter((p) => connected.has(p.peer_id));
+  const all = here.length;
+  const equal = here.filter((p) => p.agreed && !p.error).length;
   const figure = `${equal}/${all}`;
-  const wrong = sync.peers.filter((p) => Math.abs(p.skew_ms) > wrongClock).length;
+  const wrong = here.filter((p) => Math.abs(p.skew_ms) > wrongClock).length;
   const clocks = wrong > 0 ? `${plural(wrong, "peer's clock is", "peers' clocks are")} more than a minute off.` : "";
   if (sync.full) return { tone: "bad", words: "The disk is full: this node publishes nothing until there is room.", clocks, figure, label: "disk full" };
-  if (all === 0) return { tone: "idle", words: "There is no peer to compare with yet.", clocks, figure: "–", label: "nobody to compare with" };
+  if (all === 0) return { tone: "idle", words: sync.peers.length ? "There is no peer to compare with now." : "There is no peer to compare with yet.", clocks, figure: "–", label: "nobody to compare with" };
   if (equal === all) return { tone: "good", words: `Yes: equal with ${["the one peer", "both peers"][all - 1] ?? `all ${count(all)} peers`} when last compared.`, clocks, figure, label: "peers in sync" };
   return { tone: "warn", words: `Equal with ${count(equal)} of ${plural(all, "peer")} when last compared; the rest is being caught up.`, clocks, figure, label: "peers in sync" };
 }
