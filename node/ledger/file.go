@@ -39,10 +39,14 @@ const rebuildHint = "`p2ping ledger rebuild` keeps the file aside, saves what ca
 // openFile opens the ledger's file, or makes it. Its errors about damage carry
 // a hint.
 func openFile(path string, noSync bool, logger *slog.Logger) (*bbolt.DB, *os.File, error) {
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		if err := createFile(path, noSync, logger); err != nil {
 			return nil, nil, fullOr(err)
 		}
+	case err == nil && info.Size() == 0: // nothing of ours leaves it like that
+		logger.Warn("the ledger's file is empty: the ledger begins anew", "path", path)
 	}
 	db, f, err := openBolt(path, noSync, logger)
 	return db, f, hinted(fullOr(err))
@@ -70,6 +74,17 @@ func createFile(path string, noSync bool, logger *slog.Logger) error {
 		return err
 	}
 	return nil
+}
+
+// freshFile makes the file that becomes the one at path when it is whole. What a
+// process that was killed left there goes. Only who has the ledger locked may
+// call it.
+func freshFile(path string) (*os.File, error) {
+	name := path + ".new"
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	return os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
 // placeFile gives a file the name path, which nothing may have, and removes its
@@ -152,7 +167,7 @@ func openLocked(path string, flag int, mode os.FileMode, logger *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	if err := lockFile(f, lockPatience); err != nil {
+	if err := lockNamed(f, path); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	info, err := f.Stat()
@@ -163,6 +178,23 @@ func openLocked(path string, flag int, mode os.FileMode, logger *slog.Logger) (*
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// lockNamed locks an open file that has the name path. It fails with [ErrLocked]
+// as well when the file has lost that name while it waited: to a rebuild, which
+// keeps the old file aside.
+func lockNamed(f *os.File, path string) error {
+	if err := lockFile(f, lockPatience); err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if named, err := os.Stat(path); err != nil || !os.SameFile(info, named) {
+		return ErrLocked
+	}
+	return nil
 }
 
 // initialise makes the buckets of a file that has none. checkStructure has

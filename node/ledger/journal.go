@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -98,9 +97,9 @@ func readLabel(r io.ReaderAt) (s secret, err error) {
 }
 
 // createJournal makes an empty journal at path, where nothing may be that is
-// worth keeping.
+// worth keeping. The caller has the ledger locked.
 func createJournal(path string, noSync bool) (*journal, error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	f, err := freshFile(path)
 	if err != nil {
 		return nil, err
 	}
