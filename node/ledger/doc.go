@@ -38,9 +38,10 @@
 // Open reads the frames that follow there. Each has its place in the journal,
 // over all laps, its first cursor, and a checksum with the journal's secret;
 // the first that is not there ends them. As the next frame is written only when
-// one is durable, a later one that is there means damage: it is reported, what
-// is left is kept, and catch-up fetches what is not. Whenever a cursor may have
-// been lost with its entry, a million are left out.
+// one is durable, a later one that is there means damage, or that the bbolt file
+// is an older copy: it is reported, what is left is kept, and catch-up fetches
+// what is not. Whenever a cursor may have been lost with its entry, a million are
+// left out.
 //
 // While the bbolt file has no room for what is pending, that stays in the
 // journal, Append answers ErrFull, and reading methods look at a transaction

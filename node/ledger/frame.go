@@ -32,6 +32,7 @@ const (
 
 // head is the head of a frame.
 type head struct {
+	magic  uint32
 	size   uint32 // of what follows, in bytes
 	place  uint64
 	cursor uint64 // of the first record
@@ -40,16 +41,30 @@ type head struct {
 
 // decodeHead reads a frame's head. It tells whether it is one, by itself.
 func decodeHead(b []byte) (head, bool) {
-	if len(b) < frameHead || binary.BigEndian.Uint32(b) != frameMagic {
+	if len(b) < frameHead {
 		return head{}, false
 	}
 	h := head{
+		magic:  binary.BigEndian.Uint32(b),
 		size:   binary.BigEndian.Uint32(b[4:]),
 		place:  binary.BigEndian.Uint64(b[8:]),
 		cursor: binary.BigEndian.Uint64(b[16:]),
 		sum:    binary.BigEndian.Uint32(b[24:]),
 	}
-	return h, h.size <= maxFrame-frameHead && h.cursor > 0 && h.cursor < 1<<62
+	return h, h.magic == frameMagic && h.size <= maxFrame-frameHead && h.cursor > 0 && h.cursor < 1<<62
+}
+
+// traces tells whether this may be what is left of a frame at a place, whose
+// first record had a cursor: of the three things known of its head, two are
+// there. Of what an earlier lap left, one is.
+func (h head) traces(place, cursor uint64) bool {
+	n := 0
+	for _, same := range []bool{h.magic == frameMagic, h.place == place, h.cursor == cursor} {
+		if same {
+			n++
+		}
+	}
+	return n >= 2
 }
 
 // length is what the frame takes of the journal.

@@ -118,7 +118,7 @@ func TestJournalLaps(t *testing.T) {
 	sameKeys(t, revived(t, l), held)
 	head := l.journal.head
 	for i := range 200 {
-		big := fake(t, uint64(1<<40+i), int64(10_000+i), strings.Repeat("x", 4000))
+		big := fake(t, 1<<40+uint64(i), int64(10_000+i), strings.Repeat("x", 4000))
 		held = append(held, big)
 	}
 	many := slices.Concat(held[len(held)-200:], e[4000:])
@@ -128,7 +128,7 @@ func TestJournalLaps(t *testing.T) {
 	}
 	var all []*entry.Entry
 	for i := range 300 {
-		all = append(all, fake(t, uint64(1<<50+i), int64(20_000+i), strings.Repeat("x", 4000)))
+		all = append(all, fake(t, 1<<50+uint64(i), int64(20_000+i), strings.Repeat("x", 4000)))
 	}
 	head = l.journal.head
 	add(t, l, all...)
@@ -170,9 +170,16 @@ func TestJournalThatFails(t *testing.T) {
 	}
 }
 
-// A frame that is damaged is reported, and what follows it is kept. What is
-// lost can be stored again, and no cursor is given twice.
+// A frame that is damaged, wherever that is, is reported, and what follows it is
+// kept. What is lost can be stored again, and no cursor is given twice.
 func TestDamagedJournal(t *testing.T) {
+	for _, at := range []int64{0, 5, 12, 20, 25, 100} {
+		testDamagedJournal(t, at)
+	}
+}
+
+func testDamagedJournal(t *testing.T, at int64) {
+	t.Helper()
 	l, first := journalled(t)
 	e := fakes(t, 3, 1000)
 	for _, x := range e {
@@ -180,7 +187,7 @@ func TestDamagedJournal(t *testing.T) {
 	}
 	for i, want := range [][]*entry.Entry{{first, e[1], e[2]}, {first, e[0], e[2]}, {first, e[0], e[1]}} {
 		path := copied(t, l.path)
-		damageFile(t, path+journalSuffix, int64(blockSize*(1+i)+100))
+		damageFile(t, path+journalSuffix, int64(blockSize*(1+i))+at)
 		logger, logged := logTo(t)
 		again := open(t, Config{Path: path, NoSync: true, Logger: logger})
 		if reported := strings.Contains(logged(), "journal is damaged"); reported != (i < 2) || reported != (again.State().Damaged == 1) {

@@ -188,14 +188,11 @@ func commits(l *Ledger) func() int {
 }
 
 // framesOf counts the frames in a ledger's journal.
-func framesOf(l *Ledger) (n int) {
+func framesOf(l *Ledger) int {
 	if l.journal == nil {
 		return 0
 	}
-	for range frames(l.journal.file, l.journal.secret) {
-		n++
-	}
-	return n
+	return len(framesFrom(l.journal.file, l.journal.secret, 0))
 }
 
 // seeded returns a random source whose seed is printed with the test.
@@ -233,4 +230,16 @@ func (b *syncBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
+}
+
+// count returns the number of entries in [lo, hi), by their index rows.
+func (l *Ledger) count(lo, hi entry.Key) (n int, err error) {
+	err = l.view(func(s snapshot) error {
+		s.scan(lo, hi, func(entry.Key, row) bool {
+			n++
+			return true
+		})
+		return nil
+	})
+	return n, err
 }

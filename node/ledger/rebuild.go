@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 )
@@ -28,36 +27,50 @@ const cursorJump = 1 << 20
 // A file that is not damaged can be rebuilt as well; that makes it as small as
 // it can be.
 func Rebuild(path string) (aside string, err error) {
-	if aside, err = rebuild(path, time.Now()); err != nil {
+	aside, made, err := rebuild(path, time.Now())
+	if err == nil {
+		err = made.Close()
+	}
+	if err != nil {
 		return "", fmt.Errorf("rebuilding ledger %q: %w", path, fullOr(err))
 	}
 	return aside, nil
 }
 
-func rebuild(path string, now time.Time) (aside string, err error) {
+// rebuild makes the new ledger, which it returns open and locked: nobody may open
+// it, and make a journal for it, before the old journal is out of the way.
+func rebuild(path string, now time.Time) (aside string, made *os.File, err error) {
 	old, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	defer old.Close() //nolint:errcheck // it was only read
-	if err := lockFile(old, lockPatience); err != nil {
-		return "", err
+	if err := lockNamed(old, path); err != nil {
+		return "", nil, err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	made, err = freshFile(path)
 	if err != nil {
+		return "", nil, err
+	}
+	if aside, err = replace(old, made, path, now); err != nil {
+		_ = os.Remove(made.Name()) // gone already when it was renamed
+		return "", nil, errors.Join(err, made.Close())
+	}
+	return aside, made, nil
+}
+
+// replace makes made the ledger at path, of what verifies in old, and locks it.
+func replace(old, made *os.File, path string, now time.Time) (aside string, err error) {
+	if err := salvage(old, path+journalSuffix, made.Name()); err != nil {
 		return "", err
 	}
-	defer os.Remove(temp.Name()) //nolint:errcheck // gone already when it was renamed
-	if err := temp.Close(); err != nil {
-		return "", err
-	}
-	if err := salvage(old, path+journalSuffix, temp.Name()); err != nil {
+	if err := lockFile(made, lockPatience); err != nil {
 		return "", err
 	}
 	if aside, err = putAside(path, now); err != nil {
 		return "", err
 	}
-	if err := os.Rename(temp.Name(), path); err != nil {
+	if err := os.Rename(made.Name(), path); err != nil {
 		return "", err
 	}
 	// The new ledger does not name the journal, so it never takes it for its own.
@@ -149,8 +162,8 @@ func findJournalled(path string) (all []found, err error) {
 	if err != nil {
 		return nil, nil //nolint:nilerr // what is damaged has nothing to save
 	}
-	for records := range frames(f, s) {
-		for _, r := range records {
+	for _, f := range framesFrom(f, s, 0) {
+		for _, r := range f.records {
 			all = append(all, found{cursor: r.Cursor, record: r})
 		}
 	}

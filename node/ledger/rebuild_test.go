@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"p2ping/node/entry"
 )
@@ -124,6 +125,70 @@ func TestRebuildOfDamage(t *testing.T) {
 				t.Errorf("it has %d damaged records", s.Damaged)
 			}
 		})
+	}
+}
+
+// Nobody opens the new ledger before the rebuild is over.
+func TestRebuildLocks(t *testing.T) {
+	l := open(t, Config{NoSync: true})
+	e := fakes(t, 3, 1000)
+	add(t, l, e...)
+	path := copied(t, l.path)
+	_, made, err := rebuild(path, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Config{Path: path}); !errors.Is(err, ErrLocked) {
+		t.Errorf("got %v", err)
+	}
+	if err := made.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sameKeys(t, open(t, Config{Path: path}), e)
+}
+
+// What a rebuild and the making of a journal have left, when the process was
+// killed, goes with the next of each.
+func TestLeftoversGo(t *testing.T) {
+	l := open(t, Config{NoSync: true})
+	e := fakes(t, 3, 1000)
+	add(t, l, e...)
+	path := copied(t, l.path)
+	for _, name := range []string{path, path + journalSuffix} {
+		if err := os.WriteFile(name+".new", []byte("half a file"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Rebuild(path); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, Config{Path: path})
+	more := fakes(t, 4, 2000)
+	add(t, again, more...)
+	sameKeys(t, again, append(e, more...))
+	if left, err := filepath.Glob(path + "*.new*"); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// Who waited for the lock while a rebuild was under way has the old file, which
+// is nobody's any more.
+func TestLockOfAFileThatWasReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	l := open(t, Config{Path: path, NoSync: true})
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Rebuild(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := lockNamed(f, path); !errors.Is(err, ErrLocked) {
+		t.Errorf("got %v", err)
 	}
 }
 

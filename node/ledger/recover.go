@@ -1,11 +1,12 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -17,41 +18,70 @@ type recovered struct {
 	torn    bool     // there may have been another frame at the end
 }
 
-// recoverRecords reads the frames that follow a position: up to the first that
-// is not there, which nobody was told of. As a frame is written only when the
-// one before it is durable, another one beyond that means that the journal is
-// damaged; what is left is read all the same.
+// recoverRecords reads the frames that follow a position, in whichever lap, up to
+// the first that is not there, which nobody was told of. As a frame is written
+// only when the one before it is durable, and over another only when the bbolt
+// file has that, a frame beyond means that the journal is damaged, or that the
+// bbolt file is an older copy; what is left is read all the same.
 func recoverRecords(r io.ReaderAt, p position) recovered {
 	r = &readAheadLap{r: r}
 	found := recovered{end: p.place}
 	next := p.cursor
-	for place := p.place; place < p.place+journalLap; {
-		h, records, err := readFrame(r, p.secret, place)
-		switch {
-		case err != nil && place == found.end && h.cursor == next:
-			found.torn = true
-			fallthrough
-		case err != nil || h.cursor < next:
-			place += blockSize
-			continue
+	for _, f := range framesFrom(r, p.secret, p.place) {
+		if f.place < found.end || f.cursor < next {
+			continue // of an append that failed
 		}
-		found.lost = found.lost || place != found.end || h.cursor != next
-		found.records = append(found.records, records...)
-		next = h.cursor + uint64(len(records))
-		place += h.length()
-		found.end = place
+		found.lost = found.lost || f.place != found.end || f.cursor != next
+		found.records = append(found.records, f.records...)
+		next = f.cursor + uint64(len(f.records))
+		found.end = f.place + f.length()
 	}
+	found.torn = isTorn(r, p.secret, found.end, next)
 	return found
 }
 
-// readFrame reads the frame at a place. Its error is about what is there: what
-// cannot be read is no frame.
-func readFrame(r io.ReaderAt, s secret, place uint64) (head, []Record, error) {
+// frame is a frame of the journal that verifies.
+type frame struct {
+	head
+	records []Record
+}
+
+// framesFrom returns the frames in a journal that are at a place or beyond, in
+// order.
+func framesFrom(r io.ReaderAt, s secret, place uint64) (all []frame) {
+	for at := place; at < place+journalLap; {
+		f, err := readFrame(r, s, at)
+		if err != nil {
+			at += blockSize
+			continue
+		}
+		all = append(all, f)
+		at += f.length()
+	}
+	slices.SortFunc(all, func(a, b frame) int { return cmp.Compare(a.place, b.place) })
+	return all
+}
+
+// isTorn tells whether there may have been a frame at a place that cannot be read
+// any more, or not be told from none.
+func isTorn(r io.ReaderAt, s secret, place, cursor uint64) bool {
+	b := make([]byte, frameHead)
+	if readLap(r, b, place) < len(b) {
+		return true
+	}
+	h, _ := decodeHead(b)
+	_, err := readFrame(r, s, place)
+	return err != nil && h.traces(place, cursor)
+}
+
+// readFrame reads the frame at a place, or the same place in a later lap. Its error
+// is about what is there: what cannot be read is no frame.
+func readFrame(r io.ReaderAt, s secret, place uint64) (frame, error) {
 	b := make([]byte, frameHead)
 	readLap(r, b, place)
 	h, ok := decodeHead(b)
-	if !ok || h.place != place {
-		return head{}, nil, fmt.Errorf("%w: the journal has no frame at %d", ErrDamaged, place)
+	if !ok || h.place < place || h.place%journalLap != place%journalLap {
+		return frame{}, fmt.Errorf("%w: the journal has no frame at %d", ErrDamaged, place)
 	}
 	b = make([]byte, frameHead+int(h.size))
 	readLap(r, b, place)
@@ -59,18 +89,20 @@ func readFrame(r io.ReaderAt, s secret, place uint64) (head, []Record, error) {
 	if err == nil && len(records) == 0 {
 		err = fmt.Errorf("%w: the journal has an empty frame at %d", ErrDamaged, place)
 	}
-	return h, records, err
+	return frame{h, records}, err
 }
 
-// readLap reads what is at a place, over the lap's end. What cannot be read
-// stays zero.
-func readLap(r io.ReaderAt, b []byte, place uint64) {
+// readLap reads what is at a place, over the lap's end, and returns how much of
+// it could be read. The rest stays zero.
+func readLap(r io.ReaderAt, b []byte, place uint64) int {
 	at := place % journalLap
 	first := min(uint64(len(b)), journalLap-at)
-	_, _ = r.ReadAt(b[:first], int64(blockSize+at))
+	n, _ := r.ReadAt(b[:first], int64(blockSize+at))
 	if rest := b[first:]; len(rest) > 0 {
-		_, _ = r.ReadAt(rest, blockSize)
+		more, _ := r.ReadAt(rest, blockSize)
+		n += more
 	}
+	return n
 }
 
 // readAheadLap reads a journal in pieces, as the heads of all its blocks are
@@ -168,7 +200,7 @@ func (l *Ledger) replay(p position, found recovered) error {
 		l.skipCursors()
 	}
 	if found.lost {
-		l.logger.Error("the ledger's journal is damaged: some of its last entries are lost; catch-up will fetch them", "path", l.path, "kept", len(found.records))
+		l.logger.Error("the ledger's journal is damaged, or the ledger an older copy: some of its last entries are lost; catch-up will fetch them", "path", l.path, "kept", len(found.records))
 	}
 	return nil
 }
@@ -227,33 +259,8 @@ func keepJournal(path string, now time.Time) (aside string, err error) {
 		return "", err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	if s, err := readLabel(f); err == nil {
-		empty := true
-		for range frames(f, s) {
-			empty = false
-			break
-		}
-		if empty {
-			return "", nil
-		}
+	if s, err := readLabel(f); err == nil && len(framesFrom(f, s, 0)) == 0 {
+		return "", nil
 	}
 	return putAside(path, now)
-}
-
-// frames yields the records of all frames in a journal that verify, of whichever
-// lap, in the order of the file.
-func frames(r io.ReaderAt, s secret) iter.Seq[[]Record] {
-	return func(yield func([]Record) bool) {
-		b := make([]byte, frameHead)
-		for at := uint64(0); at < journalLap; at += blockSize {
-			readLap(r, b, at)
-			h, ok := decodeHead(b)
-			if !ok || h.place%journalLap != at {
-				continue
-			}
-			if _, records, err := readFrame(r, s, h.place); err == nil && !yield(records) {
-				return
-			}
-		}
-	}
 }

@@ -2,28 +2,23 @@ package ledger
 
 import (
 	"bytes"
-	"errors"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
+	"syscall"
 	"testing"
-
-	"go.etcd.io/bbolt"
 
 	"p2ping/node/entry"
 )
 
 // lap makes a journal of frames with a record, two, three and so on, and returns
 // what they hold, and where each begins, and the last ends.
-func lap(t *testing.T, s secret, frames, text int) (b []byte, all []Record, places []uint64) {
-	t.Helper()
+func lap(tb testing.TB, s secret, frames, text int) (b []byte, all []Record, places []uint64) {
+	tb.Helper()
 	b = make([]byte, blockSize+journalLap)
 	copy(b, s.label())
 	next, place := uint64(10), uint64(0)
 	for i := range frames {
-		more := records(t, next, i+1, text)
+		more := records(tb, next, i+1, text)
 		frame := appendFrame(nil, s, place, more)
 		copy(b[blockSize+place:], frame)
 		all, places = append(all, more...), append(places, place)
@@ -60,8 +55,8 @@ func sizeOf(frame []byte) uint32 {
 	return h.size
 }
 
-// Whichever byte is damaged, the other frames are there, and it is noticed
-// unless it is the last frame's.
+// Whichever byte is damaged, the other frames are there, and it is noticed: of
+// the last frame, that its cursors may have been given out.
 func TestRecoverFlips(t *testing.T) {
 	s := secret{1}
 	b, all, places := lap(t, s, 5, 200)
@@ -81,11 +76,48 @@ func TestRecoverFlips(t *testing.T) {
 			if !equalRecords(found.records, want) || found.lost != (frame < 4) {
 				t.Fatalf("byte %d, of frame %d: got %d records, want %d; %v", at, frame, len(found.records), len(want), found.lost)
 			}
-			if torn := at >= begin+24; torn && !found.torn {
+			if !found.lost && !found.torn {
 				t.Fatalf("byte %d, of frame %d: a frame that is not whole was not noticed", at, frame)
 			}
 		}
 	}
+}
+
+// A last frame that cannot be read may have been there. What an earlier lap
+// left, and nothing, is none.
+func TestRecoverTheEnd(t *testing.T) {
+	s := secret{1}
+	b, all, places := lap(t, s, 2, 200)
+	end := position{secret: s, place: places[2], cursor: 13}
+	bad := badSector{bytes.NewReader(b), int64(blockSize + places[1])}
+	if found := recoverRecords(bad, position{secret: s, cursor: 10}); !equalRecords(found.records, all[:1]) || !found.torn || found.lost {
+		t.Errorf("a bad sector: %+v", found)
+	}
+	for _, p := range []position{end, {secret: s, place: journalLap, cursor: 13}, {secret: s, place: journalLap + places[1], cursor: 13}} {
+		if found := recoverRecords(bytes.NewReader(b), p); found.torn || found.lost || found.records != nil {
+			t.Errorf("from %d: %+v", p.place, found)
+		}
+	}
+	for _, cursor := range []uint64{1, 1 << 40} {
+		empty := bytes.NewReader(make([]byte, blockSize+journalLap))
+		if found := recoverRecords(empty, position{secret: s, cursor: cursor}); found.torn {
+			t.Errorf("an empty journal: %+v", found)
+		}
+	}
+}
+
+// badSector cannot be read at one place.
+type badSector struct {
+	*bytes.Reader
+	at int64
+}
+
+func (f badSector) ReadAt(b []byte, at int64) (int, error) {
+	if at <= f.at && f.at < at+int64(len(b)) {
+		n, _ := f.Reader.ReadAt(b[:f.at-at], at)
+		return n, syscall.EIO
+	}
+	return f.Reader.ReadAt(b, at)
 }
 
 // A position within the lap, over its end, and one whose cursor another frame
@@ -119,173 +151,89 @@ func TestRecoverFromAPosition(t *testing.T) {
 	}
 }
 
+// An older copy of the bbolt file, beside a journal that has gone on for some
+// laps: what is still in that is not lost, that more was there is reported, and
+// no cursor is given twice.
+func TestOlderFileBesideItsJournal(t *testing.T) {
+	l, first := journalled(t)
+	old := copied(t, l.path)
+	held := []*entry.Entry{first}
+	e := fakes(t, 2600, 1000)
+	for i, laps := range []int{0, 1, 2} {
+		from := len(held) - 1
+		for _, x := range e[from : 500+1050*i] {
+			add(t, l, x)
+			held = append(held, x)
+		}
+		if got := int(l.journal.head / journalLap); got != laps {
+			t.Fatalf("it is in lap %d", got)
+		}
+		path := copied(t, l.path)
+		b, err := os.ReadFile(old)
+		if err == nil {
+			err = os.WriteFile(path, b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := held
+		if laps > 0 { // a lap has room for so many frames
+			kept = append([]*entry.Entry{first}, held[len(held)-journalLap/blockSize:]...)
+		}
+		got := open(t, Config{Path: path, NoSync: true})
+		sameKeys(t, got, kept)
+		if s := got.State(); s.Damaged != min(laps, 1) {
+			t.Errorf("lap %d: got %+v", laps, s)
+		}
+		for i, r := range arrivals(t, got, 100) {
+			if r.Entry.ID != kept[i].ID {
+				t.Fatalf("lap %d: entry %d is another", laps, i)
+			}
+		}
+		if r := add(t, got, fake(t, 7, 7, "goes on")); r[0].Cursor <= l.State().Last {
+			t.Errorf("lap %d: cursor %d was given out already", laps, r[0].Cursor)
+		}
+		add(t, got, fake(t, 8, 8, "and on"))
+		sameKeys(t, revived(t, got), append(slices.Clone(kept), fake(t, 7, 7, "goes on"), fake(t, 8, 8, "and on")))
+	}
+}
+
+// FuzzRecover reads a journal of which some bytes are others, from any position:
+// what it finds is what was written, in order.
+func FuzzRecover(f *testing.F) {
+	s := secret{1}
+	whole, all, places := lap(f, s, 4, 1500)
+	written := make(map[uint64]Record)
+	for _, r := range all {
+		written[r.Cursor] = r
+	}
+	f.Add(uint32(0), []byte{}, uint32(0), uint8(10))
+	f.Add(uint32(places[1]), whole[blockSize:blockSize+frameHead], uint32(0), uint8(10))
+	f.Add(uint32(places[3]), make([]byte, blockSize), uint32(places[2]), uint8(13))
+	f.Add(uint32(journalLap), []byte{1}, uint32(journalLap), uint8(20))
+	f.Fuzz(func(t *testing.T, at uint32, b []byte, place uint32, cursor uint8) {
+		file := memoryFile{slices.Clone(whole)}
+		if int(at) < len(file.b) {
+			copy(file.b[at:], b)
+		}
+		p := position{secret: s, place: blocks(int(place)), cursor: uint64(cursor)}
+		found := recoverRecords(file, p)
+		next := p.cursor
+		for _, r := range found.records {
+			if r.Cursor < next || !equalRecords([]Record{r}, []Record{written[r.Cursor]}) {
+				t.Fatalf("found %+v, from %d on", r, next)
+			}
+			next = r.Cursor + 1
+		}
+		if found.end < p.place || len(found.records) == 0 && (found.end != p.place || found.lost) {
+			t.Fatalf("from %d: %+v", p.place, found)
+		}
+	})
+}
+
 type memoryFile struct{ b []byte }
 
 func (f memoryFile) ReadAt(b []byte, at int64) (int, error)  { return copy(b, f.b[at:]), nil }
 func (f memoryFile) WriteAt(b []byte, at int64) (int, error) { return copy(f.b[at:], b), nil }
 func (memoryFile) Sync() error                               { return nil }
 func (memoryFile) Close() error                              { return nil }
-
-// lossyFile is a file on a disk that may lose what was written since the last
-// sync, each sector for itself.
-type lossyFile struct {
-	journalFile
-	durable []byte
-	cache   []byte
-	dirty   map[int]bool // sectors
-	crash   func()       // is called before each step that makes a difference
-}
-
-const sector = 512
-
-func (f *lossyFile) WriteAt(b []byte, at int64) (int, error) {
-	copy(f.cache[at:], b)
-	for s := int(at) / sector; s*sector < int(at)+len(b); s++ {
-		f.dirty[s] = true
-	}
-	f.crash()
-	return f.journalFile.WriteAt(b, at)
-}
-
-func (f *lossyFile) Sync() error {
-	f.crash()
-	for s := range f.dirty {
-		copy(f.durable[s*sector:(s+1)*sector], f.cache[s*sector:])
-	}
-	clear(f.dirty)
-	f.crash()
-	return nil
-}
-
-// image returns what the disk may have after a loss of power.
-func (f *lossyFile) image(r *rand.Rand) []byte {
-	b := slices.Clone(f.durable)
-	keep := r.IntN(3) // of three: hardly any, some, most
-	for s := range f.dirty {
-		if r.IntN(4) <= keep {
-			copy(b[s*sector:(s+1)*sector], f.cache[s*sector:])
-		}
-	}
-	return b
-}
-
-// Whenever the power fails, and whatever of what was written since the last
-// sync is lost, all that was acknowledged is there, nothing that nobody
-// appended, each call's entries together, and cursors never go back.
-func TestPowerLoss(t *testing.T) {
-	r := seeded(t)
-	losses := fromEnv(t, "P2PING_KILLS", 40)
-	l, first := journalled(t)
-	p := &powerLoss{t: t, r: r, held: []*entry.Entry{first}, last: l.State().Last}
-	p.commit(l)
-	inner := l.change
-	l.change = func(f func(*bbolt.Tx) error) error {
-		if err := inner(f); err != nil {
-			return err
-		}
-		p.lose() // the commit may count already, or not
-		p.commit(l)
-		p.lose()
-		return nil
-	}
-	b, err := os.ReadFile(l.path + journalSuffix)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.journal = &lossyFile{journalFile: l.journal.file, durable: b, cache: slices.Clone(b), dirty: make(map[int]bool), crash: p.lose}
-	l.journal.file = p.journal
-	for seq := uint64(1); p.losses < losses || l.journal.head < 2*journalLap; {
-		var batch []*entry.Entry
-		for range 1 + r.IntN(1+r.IntN(80)) {
-			batch = append(batch, fake(t, seq, int64(1000+seq), strings.Repeat("x", r.IntN(4000)+1)))
-			seq++
-		}
-		p.coming = batch
-		records := add(t, l, batch...)
-		p.coming, p.held, p.last = nil, append(p.held, batch...), records[len(records)-1].Cursor
-		p.lose()
-		p.look()
-		if r.IntN(100) == 0 {
-			if err := l.settled(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	l.change, p.journal.crash = inner, func() {}
-	t.Logf("%d losses of power, %d entries, %d laps", p.losses, len(p.held), l.journal.head/journalLap)
-}
-
-// powerLoss is what TestPowerLoss knows at any moment.
-type powerLoss struct {
-	t       *testing.T
-	r       *rand.Rand
-	file    []byte // the bbolt file, as it was committed last
-	journal *lossyFile
-	held    []*entry.Entry // acknowledged
-	coming  []*entry.Entry // of the call that is under way
-	last    uint64         // the last cursor that was handed out
-	losses  int
-	unseen  []loss // not looked at yet, as their ledger is at work
-}
-
-// loss is what a loss of power leaves, and what was true then.
-type loss struct {
-	file, journal []byte
-	held, coming  []*entry.Entry
-	last          uint64
-}
-
-func (p *powerLoss) commit(l *Ledger) {
-	var err error
-	if p.file, err = os.ReadFile(l.path); err != nil {
-		p.t.Error(err)
-	}
-}
-
-// lose has the power fail, at few of the moments at which it is called.
-func (p *powerLoss) lose() {
-	if p.r.IntN(40) == 0 {
-		p.losses++
-		p.unseen = append(p.unseen, loss{p.file, p.journal.image(p.r), slices.Clone(p.held), slices.Clone(p.coming), p.last})
-	}
-}
-
-func (p *powerLoss) look() {
-	for _, lost := range p.unseen {
-		lost.check(p.t, p.r.IntN(4) == 0)
-	}
-	p.unseen = nil
-}
-
-// check opens what is left.
-func (p loss) check(t *testing.T, thoroughly bool) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "ledger.db")
-	if err := errors.Join(os.WriteFile(path, p.file, 0o600), writeSparse(path+journalSuffix, p.journal)); err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(filepath.Dir(path))
-	l, err := Open(Config{Path: path, NoSync: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	held := p.held
-	if len(p.coming) > 0 && l.Has(p.coming[0].Key()) {
-		held = slices.Concat(held, p.coming)
-	}
-	if s := l.State(); s.Damaged > 0 || s.Last < p.last || s.Entries != len(held) {
-		t.Fatalf("got %+v, but cursor %d was handed out, and there were %d entries", s, p.last, len(held))
-	}
-	for _, e := range held {
-		if !l.Has(e.Key()) {
-			t.Fatal("an acknowledged entry is lost")
-		}
-	}
-	if thoroughly {
-		sameKeys(t, l, held)
-	}
-	if more := add(t, l, fake(t, 1<<60, 1, "after the loss")); more[0].Cursor <= p.last {
-		t.Fatalf("cursor %d was handed out before %d", more[0].Cursor, p.last)
-	}
-}
