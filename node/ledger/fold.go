@@ -47,7 +47,7 @@ func (l *Ledger) settled() error {
 // fold takes what is pending into the bbolt file, and what more stores, in one
 // transaction. The caller holds l.writing.
 func (l *Ledger) fold(more func(*writer) (added []Record, err error)) error {
-	changed := false
+	changed, stored := false, 0
 	err := l.write(func(s snapshot) ([]Record, error) {
 		w := newWriter(s)
 		p := l.pending()
@@ -58,13 +58,14 @@ func (l *Ledger) fold(more func(*writer) (added []Record, err error)) error {
 		if err != nil {
 			return nil, err
 		}
-		if changed = len(p.records)+len(added) > 0; !changed {
+		if changed = len(p.records)+len(added) > 0 || p.unsure; !changed {
 			return nil, errNothing
 		}
 		l.prefixes.invalidate(w.lowest)
-		l.touch(w.stored)
+		stored = w.stored
 		return added, w.mark(p)
 	})
+	l.touch(stored)
 	if err == nil && changed {
 		l.mu.Lock()
 		l.direct = false
@@ -78,13 +79,14 @@ func (l *Ledger) fold(more func(*writer) (added []Record, err error)) error {
 type pending struct {
 	records []Record
 	next    uint64 // no record has this cursor or a higher one
+	unsure  bool   // only a commit makes sure of what the file has
 	journal *position
 }
 
 func (l *Ledger) pending() pending {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := pending{records: l.recent.pending(), next: l.totals.next}
+	p := pending{records: l.recent.pending(), next: l.totals.next, unsure: l.unsure}
 	if l.journal != nil {
 		p.journal = &position{secret: l.journal.secret, place: l.journal.head}
 	}

@@ -90,6 +90,8 @@ type Ledger struct {
 	// held tells Run that records are pending, crowded that they are many.
 	// Capacity 1.
 	held, crowded chan struct{}
+	// finding is held by the one search that may be under way. Capacity 1.
+	finding chan struct{}
 	// touched counts the bytes of the file that were mapped into memory since
 	// they were last given back.
 	touched atomic.Int64
@@ -110,6 +112,7 @@ type Ledger struct {
 	recent  recent        // guarded by mu
 	changed chan struct{} // guarded by mu; closed and replaced at each change
 	direct  bool          // guarded by mu; the journal must not be written to
+	unsure  bool          // guarded by mu; the file has records of a commit that failed
 	full    bool          // guarded by mu
 	tried   time.Time     // guarded by mu; when a write last failed for want of room
 	damaged int           // guarded by mu
@@ -126,6 +129,7 @@ func Open(config Config) (*Ledger, error) {
 		kick:    make(chan struct{}, 1),
 		held:    make(chan struct{}, 1),
 		crowded: make(chan struct{}, 1),
+		finding: make(chan struct{}, 1),
 		changed: make(chan struct{}),
 		recent:  newRecent(),
 	}
@@ -144,11 +148,30 @@ func Open(config Config) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening ledger %q: %w", config.Path, errors.Join(hinted(err), l.closeFiles()))
 	}
+	if err := l.sync(); err != nil {
+		l.logger.Error("waiting for the disk to have all that the ledger has", "path", config.Path, "error", err)
+		l.mu.Lock()
+		l.direct, l.unsure = true, true // until a commit makes sure
+		l.mu.Unlock()
+	}
 	if floor := time.UnixMilli(l.floor.Load()); floor.After(time.Now()) {
 		l.logger.Error("the ledger forgets everything up to a time that has not come: the clock was wrong, or is; "+rebuildHint,
 			"path", config.Path, "floor", floor)
 	}
 	return l, nil
+}
+
+// sync makes durable what was read from the files: a process that was killed
+// may not have waited for that.
+func (l *Ledger) sync() error {
+	if l.noSync {
+		return nil
+	}
+	err := l.db.Sync()
+	if l.journal != nil {
+		err = errors.Join(err, l.journal.file.Sync())
+	}
+	return err
 }
 
 // Close waits for the commit that is under way, stores what is in the journal
@@ -214,6 +237,7 @@ func (l *Ledger) Changed() <-chan struct{} {
 func (l *Ledger) publish(t totals, p position, added []Record) {
 	l.mu.Lock()
 	l.settle(t, p)
+	l.unsure = false
 	for _, r := range added {
 		l.recent.push(r)
 	}
@@ -259,6 +283,7 @@ func (l *Ledger) reload() error {
 		defer l.mu.Unlock()
 		if l.first = first; s.next > l.totals.next {
 			l.recent.reset(s.next - 1) // it has records that were said to have failed
+			l.unsure = l.totals.next > 0
 		}
 		l.settle(*s.totals, p)
 		return nil
