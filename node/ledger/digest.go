@@ -47,6 +47,8 @@ func (l *Ledger) fingerprint(lo, hi entry.Key, result func(Digest, int, totals))
 		work = l.prefixes.begin()
 		defer work.end()
 	}
+	looked := 0 // at so many rows
+	defer func() { l.touch(looked * rowOnDisk) }()
 	return l.view(func(s snapshot) error {
 		h, n := newIDHash(), 0
 		cached := work != nil && !s.ahead
@@ -61,7 +63,7 @@ func (l *Ledger) fingerprint(lo, hi entry.Key, result func(Digest, int, totals))
 			}
 			return true
 		})
-		l.touch((n - from) * rowOnDisk)
+		looked = n - from
 		result(h.sum(), n, *s.totals)
 		return nil
 	})

@@ -10,7 +10,9 @@ const rowOnDisk = 90
 const releaseAfter = 16 << 20
 
 // touch notes that some bytes of the file were mapped into memory, and gives
-// the mapping's memory back now and then.
+// the mapping's memory back now and then. It is not called within a transaction:
+// a second one waits for a commit that waits, in order to map a larger file, for
+// the first.
 func (l *Ledger) touch(bytes int) {
 	if l.touched.Add(int64(bytes)) >= releaseAfter {
 		l.release()
