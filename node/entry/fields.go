@@ -131,6 +131,9 @@ func eachField(b []byte, f func(protowire.Number, value) error) error {
 		if n < 0 {
 			return fmt.Errorf("%w: %w", ErrInvalid, protowire.ParseError(n))
 		}
+		if num > protowire.MaxValidNumber {
+			return fmt.Errorf("%w: field number %d", ErrInvalid, num)
+		}
 		b = b[n:]
 		v := value{typ: typ}
 		switch typ {
