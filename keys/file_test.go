@@ -211,7 +211,10 @@ func TestLoadRefusesWhatIsNoFile(t *testing.T) {
 	wantError(t, err, ErrDamaged, "no regular file", "move it away")
 
 	pipe := filepath.Join(dir, "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+	if err := makePipe(pipe); err != nil {
+		if errors.Is(err, errors.ErrUnsupported) {
+			t.Skip("SKIPPED, a pipe as a key is NOT tested: there are none in this system's files")
+		}
 		t.Fatal(err)
 	}
 	_, err = Load(pipe) // must not wait for a writer
