@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -102,10 +103,14 @@ func mediaType(contentType string) string {
 		return contentType
 	}
 	t, params, err := mime.ParseMediaType(contentType)
-	if charset := params["charset"]; err != nil || charset != "" && charset != "utf-8" && charset != "UTF-8" && charset != "us-ascii" {
+	if err != nil {
 		return ""
 	}
-	return t
+	switch strings.ToLower(params["charset"]) { // whose names have no case
+	case "", "utf-8", "us-ascii":
+		return t
+	}
+	return ""
 }
 
 func unsupported(detail string) *problem {
@@ -129,6 +134,9 @@ func jsonField(body []byte, name string) (string, bool, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
 		return "", false, refusef(http.StatusBadRequest, "the body is not a JSON object: %v", err)
+	}
+	if fields == nil {
+		return "", false, refuse(http.StatusBadRequest, "the body is not a JSON object, but null", "")
 	}
 	raw, ok := fields[name]
 	if len(fields) > 1 || len(fields) == 1 && !ok {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -76,7 +77,7 @@ func (p *problem) write(w http.ResponseWriter) {
 		h.Set(p.header, p.value)
 	}
 	if p.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(max(1, int(p.RetryAfter.Seconds()))))
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds())))) // earlier would be too early
 	}
 	body := p.body
 	if body == nil {

@@ -120,7 +120,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		res.done.Inc()
 	case r.Context().Err() != nil:
-		res.gone.Inc() // nobody is there to be told
+		// Mostly nobody is there to be told. But one who has only ended its own side
+		// must not take the 200 of an empty answer for a success.
+		res.gone.Inc()
+		refuse(http.StatusBadRequest, "the client closed the connection before the answer: "+err.Error(),
+			"keep both directions open until the answer has come").write(w)
 	default:
 		p := asProblem(err)
 		if p.Status >= 500 {

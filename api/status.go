@@ -79,7 +79,10 @@ func (s *Server) postPeers(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	address = strings.TrimSpace(address)
-	if address == "" {
+	switch {
+	case strings.HasPrefix(address, "{"):
+		return unsupported("the body looks like JSON, but is not sent as Content-Type: application/json")
+	case address == "":
 		return refuse(http.StatusBadRequest, "the address is missing", `send {"address":"/ip4/192.0.2.1/tcp/6001/p2p/12D3..."}`)
 	}
 	if _, err := node.ParseBootstrap(address); err != nil {

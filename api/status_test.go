@@ -51,6 +51,11 @@ func TestConnect(t *testing.T) {
 	if answer, body := a.do(t, "POST", "/peers", address+"\n", "Content-Type", "application/x-www-form-urlencoded"); answer.StatusCode != 200 {
 		t.Errorf("curl -d: %s", body)
 	}
+	// curl -d announces a form.
+	answer, body := a.do(t, "POST", "/peers", `{"address":"`+address+`"}`, "Content-Type", "application/x-www-form-urlencoded")
+	if answer.StatusCode != http.StatusUnsupportedMediaType || !strings.Contains(body, "Content-Type: application/json") {
+		t.Errorf("JSON as a form: %d %s", answer.StatusCode, body)
+	}
 	_, err := a.Connect(t.Context(), "nonsense")
 	wantError(t, err, http.StatusBadRequest)
 	_, err = a.Connect(t.Context(), "")
@@ -114,6 +119,7 @@ func TestErrorsAreProblemDocuments(t *testing.T) {
 		{"DELETE", "/peers", 405},
 		{"GET", "/id?x=1", 400},
 		{"GET", "/entries?ids=2", 400},
+		{"GET", "/pings?author=12D3", 400},
 		{"HEAD", "/entries", 405},
 	} {
 		answer, body := a.do(t, test.method, test.path, "")
