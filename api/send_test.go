@@ -1,14 +1,17 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"p2ping/api/client"
@@ -151,6 +154,66 @@ func TestAStreamWaitsForABusyNode(t *testing.T) {
 	if len(results) != 2 || results[0].Error != nil || results[1].Error != nil || tries < 3 {
 		t.Errorf("after %d tries: %+v", tries, results)
 	}
+}
+
+// pipeListener accepts connections without a network, for tests on a fake clock.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+// newPipeListener makes one that is dialled up to n times.
+func newPipeListener(n int) *pipeListener {
+	return &pipeListener{conns: make(chan net.Conn, n), closed: make(chan struct{})}
+}
+
+func (l *pipeListener) dial() net.Conn {
+	ours, theirs := net.Pipe()
+	l.conns <- theirs
+	return ours
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error   { close(l.closed); return nil }
+func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestAStreamWaitsLongerThanABodyMay publishes the lines of a body that has long
+// been read: the deadline for reading it must not end the request.
+func TestAStreamWaitsLongerThanABodyMay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newFakeNode(t)
+		s, err := New(Config{Node: n, PublishRate: 0.1}) // one in ten seconds
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := newPipeListener(1)
+		conn := l.dial()
+		server := NewHTTPServer(s, nil)
+		go server.Serve(l)
+		defer server.Close()
+		defer conn.Close()
+
+		const pings = 10
+		body := strings.Repeat("{\"text\":\"x\"}\n", pings-1) + `{"text":"x"}` // no newline at the end
+		fmt.Fprintf(conn, "POST /pings HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", ndjson, len(body), body)
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		got, err := io.ReadAll(answer.Body)
+		if ok := bytes.Count(got, []byte(`"id":`)); err != nil || ok != pings {
+			t.Errorf("%d of %d pings were published (%v): %s", ok, pings, err, got)
+		}
+	})
 }
 
 func TestPlainPing(t *testing.T) {

@@ -63,6 +63,7 @@ func (s *Server) cutOff(r *http.Request, err error) {
 type longBody struct {
 	r       io.Reader
 	control *http.ResponseController
+	err     error // how it ended
 }
 
 func newLongBody(w http.ResponseWriter, r *http.Request) *longBody {
@@ -70,11 +71,16 @@ func newLongBody(w http.ResponseWriter, r *http.Request) *longBody {
 }
 
 // Read implements io.Reader. It puts off the answer's deadline as well, which
-// the server set when the request began.
-func (b *longBody) Read(p []byte) (int, error) {
+// the server set when the request began. After the end it sets no deadline: the
+// server then waits for the client to leave, and would take one for that.
+func (b *longBody) Read(p []byte) (n int, err error) {
+	if b.err != nil {
+		return 0, b.err
+	}
 	_ = b.control.SetReadDeadline(time.Now().Add(stall))
 	_ = b.control.SetWriteDeadline(time.Now().Add(2 * stall))
-	return b.r.Read(p)
+	n, b.err = b.r.Read(p)
+	return n, b.err
 }
 
 // errLongLine is returned for a line that was too long and has been skipped.
