@@ -92,6 +92,10 @@ func (w *watch) run(stop <-chan struct{}) {
 		}
 		s := w.look()
 		w.mu.Lock()
+		if w.stop != stop { // others have come since, whose first look is newer
+			w.mu.Unlock()
+			return
+		}
 		w.now = s
 		close(w.changed)
 		w.changed = make(chan struct{})

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -45,6 +47,39 @@ func (n *movingNode) setSync() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.syncs = []catchup.PeerState{{PeerID: "x", Err: "test"}}
+}
+
+// gatedNode takes its second look for as long as the gate is closed.
+type gatedNode struct {
+	*movingNode
+	looks atomic.Int32
+	gate  chan struct{}
+}
+
+func (n *gatedNode) Sync() (node.SyncState, error) {
+	if n.looks.Add(1) == 2 {
+		<-n.gate
+	}
+	return n.movingNode.Sync()
+}
+
+// TestAnOldLookIsNoNews has the last subscriber leave and another come while the
+// node is looked at, as when the page is loaded again.
+func TestAnOldLookIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &gatedNode{movingNode: new(movingNode), gate: make(chan struct{})}
+		w := newWatch(n)
+		w.subscribe(true, true)
+		time.Sleep(watchInterval)
+		synctest.Wait() // the second look is under way
+		w.unsubscribe()
+		n.set([]node.PeerInfo{{PeerID: "x"}}, nil)
+		s := w.subscribe(true, true)
+		defer w.unsubscribe()
+		close(n.gate)
+		synctest.Wait()
+		s.visit(func(_ string, data []byte) { t.Errorf("nothing has happened since, but it is told of %s", data) })
+	})
 }
 
 func TestEventsTellOfPeersAndComparisons(t *testing.T) {
