@@ -78,7 +78,7 @@ type Config struct {
 	// page's files; "" asks for none.
 	Token string
 	// KeysPath is the file that remembers idempotency keys for 24 hours; it is
-	// made when it does not exist. "" has requests with a key refused.
+	// made when the first comes. "" has requests with a key refused.
 	KeysPath string
 	// PublishRate bounds the pings that one address may publish in a second;
 	// up to ten seconds' worth may come at once. 0 is no bound.

@@ -36,8 +36,15 @@ const (
 // by that text and time. If it is not there, nobody can tell yet whether it was
 // published: it may have reached a peer, from which catch-up brings it back.
 // Such a key is refused until it is found, or forgotten.
+//
+// The file is made when the first key comes: most nodes never see one, and it
+// takes several fsyncs.
 type keys struct {
-	db *bbolt.DB
+	path string
+
+	opening sync.Mutex
+	db      *bbolt.DB // guarded by opening; nil until there is a file
+	closed  bool      // guarded by opening
 
 	mu     sync.Mutex
 	active map[keyHash]bool // guarded by mu; being published at this moment
@@ -101,42 +108,6 @@ func decodeKeyRecord(b []byte) (keyRecord, error) {
 	}, nil
 }
 
-// openKeys opens the file, or makes it.
-func openKeys(path string) (k *keys, err error) {
-	defer func() {
-		if v := recover(); v != nil { // bbolt panics at some damage
-			err = fmt.Errorf("opening %q, which remembers idempotency keys: it is damaged: %v: move it away to begin with none", path, v)
-		}
-	}()
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
-	if err != nil {
-		return nil, fmt.Errorf("opening %q, which remembers idempotency keys: %w", path, err)
-	}
-	db.MaxBatchDelay = time.Millisecond
-	k = &keys{db: db, active: make(map[keyHash]bool)}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		if _, err := tx.CreateBucketIfNotExists([]byte(ageBucket)); err != nil {
-			return err
-		}
-		b, err := tx.CreateBucketIfNotExists([]byte(keyBucket))
-		if err == nil {
-			k.count = b.Stats().KeyN
-		}
-		return err
-	})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("preparing %q: %w", path, err), db.Close())
-	}
-	return k, nil
-}
-
-func (k *keys) close() error {
-	if err := k.db.Close(); err != nil {
-		return fmt.Errorf("closing the idempotency keys: %w", err)
-	}
-	return nil
-}
-
 // claim is a key that somebody wants to use.
 type claim struct {
 	hash keyHash
@@ -147,6 +118,8 @@ type claim struct {
 	used bool
 	// active tells that it is among keys.active on this claim's account.
 	active bool
+	// full tells that it can't be used unless it was used before.
+	full bool
 	// err is why it can't be used.
 	err error
 }
@@ -208,10 +181,8 @@ func (k *keys) begin(claims []*claim, now time.Time) {
 		case k.active[c.hash]:
 			c.err = later(http.StatusConflict, time.Second, "a ping with this idempotency key is being published", "")
 			continue
-		case k.count+len(k.active) >= maxKeys:
-			c.err = later(http.StatusServiceUnavailable, time.Minute, "too many idempotency keys are remembered", "send pings without")
-			continue
 		}
+		c.full = k.count+len(k.active) >= maxKeys
 		k.active[c.hash] = true
 		c.active = true
 		k.stamp = max(k.stamp+1, now.UnixMicro())
@@ -231,10 +202,13 @@ func (k *keys) release(claims []*claim) {
 }
 
 // lookUp reads what the key was used for, or records what it is used for now.
-// It may run more than once, as bbolt repeats transactions.
+// Where there is no room for it, it sets c.err. It may run more than once, as
+// bbolt repeats transactions.
 func (c *claim) lookUp(tx *bbolt.Tx, now time.Time) (isNew bool, err error) {
 	b := tx.Bucket([]byte(keyBucket))
-	if v := b.Get(c.hash[:]); v != nil {
+	v := b.Get(c.hash[:])
+	switch {
+	case v != nil:
 		r, err := decodeKeyRecord(v)
 		if err != nil {
 			return false, err
@@ -246,14 +220,15 @@ func (c *claim) lookUp(tx *bbolt.Tx, now time.Time) (isNew bool, err error) {
 		if err := tx.Bucket([]byte(ageBucket)).Delete(ageKey(r.usedAt, c.hash)); err != nil {
 			return false, err
 		}
-	} else {
-		isNew = true
+	case c.full:
+		c.err = later(http.StatusServiceUnavailable, time.Minute, "too many idempotency keys are remembered", "send new pings without")
+		return false, nil
 	}
 	c.used = false
 	if err := tx.Bucket([]byte(ageBucket)).Put(ageKey(c.record.usedAt, c.hash), nil); err != nil {
 		return false, err
 	}
-	return isNew, b.Put(c.hash[:], c.record.encode())
+	return v == nil, b.Put(c.hash[:], c.record.encode())
 }
 
 // settle records the outcome of keys. Should that not work, the ledger knows.
@@ -293,7 +268,11 @@ func (k *keys) drop(claims []*claim) error {
 // of the keys.
 func (k *keys) batch(f func(*bbolt.Tx) (added int, err error)) error {
 	added := 0
-	err := k.db.Batch(func(tx *bbolt.Tx) (err error) {
+	db, err := k.file()
+	if err != nil {
+		return err
+	}
+	err = db.Batch(func(tx *bbolt.Tx) (err error) {
 		added, err = f(tx)
 		return err
 	})

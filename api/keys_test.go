@@ -2,8 +2,14 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +78,39 @@ func TestAKeyIsFreeAgainWhenNothingWasPublished(t *testing.T) {
 	}
 }
 
+// leaving is a node whose caller leaves before its pings are under way: it takes
+// them back then.
+type leaving struct {
+	*fakeNode
+	leave func()
+}
+
+func (n leaving) PublishAll(ctx context.Context, pings []entry.Ping) ([]node.Published, error) {
+	n.leave()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("waiting to publish: %w: nothing was published", context.Cause(ctx))
+	}
+	return n.fakeNode.PublishAll(ctx, pings)
+}
+
+// TestAKeyHasAnOutcomeWhenItsClientLeaves has a client that is gone before its
+// ping is written: the key must not be left without an outcome, for a day.
+func TestAKeyHasAnOutcomeWhenItsClientLeaves(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	n := newFakeNode(t)
+	a := serve(t, n, Config{Node: leaving{n, leave}, KeysPath: t.TempDir() + "/keys.db"})
+	lines := []line{{text: "y", key: "k"}}
+	for _, replayed := range []bool{false, true} {
+		results := a.server.publishPatiently(ctx, lines, nil)
+		if r := results[0]; r.err != nil || r.replayed != replayed {
+			t.Errorf("replayed %t: %v; want %t", r.replayed, r.err, replayed)
+		}
+	}
+	if got := a.node.texts(t); !slices.Equal(got, []string{"y"}) {
+		t.Errorf("published %q", got)
+	}
+}
+
 func TestAKeyInUseIsRefused(t *testing.T) {
 	a := startWithKeys(t)
 	inside, leave := make(chan struct{}), make(chan struct{})
@@ -127,8 +166,9 @@ func TestKeysAfterACrash(t *testing.T) {
 	if want := records[0].Entry.ID.String() + "-1"; answer.StatusCode != 200 || !strings.Contains(body, want) {
 		t.Errorf("a ping that was stored: %d %s", answer.StatusCode, body)
 	}
-	if answer, body := a.do(t, "POST", "/ping", "y", "Idempotency-Key", "lost"); answer.StatusCode != http.StatusConflict {
-		t.Errorf("a ping that was not: %d %s", answer.StatusCode, body)
+	answer, body = a.do(t, "POST", "/ping", "y", "Idempotency-Key", "lost")
+	if answer.StatusCode != http.StatusConflict || answer.Header.Get("Retry-After") != "10" {
+		t.Errorf("a ping that was not: %d %s, to be retried after %q s", answer.StatusCode, body, answer.Header.Get("Retry-After"))
 	}
 	if got := len(n.texts(t)); got != before {
 		t.Errorf("%d pings were published", got-before)
@@ -225,6 +265,103 @@ func TestKeysAreCounted(t *testing.T) {
 	add(now.Add(25*time.Hour), "e")
 	if k.count != 1 {
 		t.Errorf("%d keys, not 1", k.count)
+	}
+}
+
+func TestKeysBeyondTheBoundAreRefused(t *testing.T) {
+	a := startWithKeys(t)
+	first, body := a.do(t, "POST", "/ping", "x", "Idempotency-Key", "known")
+	if first.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", first.StatusCode, body)
+	}
+	a.server.keys.mu.Lock()
+	a.server.keys.count = maxKeys
+	a.server.keys.mu.Unlock()
+	for range 2 { // it must not be remembered either
+		answer, body := a.do(t, "POST", "/ping", "x", "Idempotency-Key", "new")
+		if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
+			t.Errorf("a new key: %d %s", answer.StatusCode, body)
+		}
+	}
+	// One who sends again must not be told to go without.
+	again, replayed := a.do(t, "POST", "/ping", "x", "Idempotency-Key", "known")
+	if again.StatusCode != http.StatusOK || replayed != body {
+		t.Errorf("a known key: %d %s, not %s", again.StatusCode, replayed, body)
+	}
+	if got := a.node.texts(t); !slices.Equal(got, []string{"x"}) {
+		t.Errorf("published %q", got)
+	}
+}
+
+func TestTheKeyFileIsMadeForTheFirstKey(t *testing.T) {
+	n := newFakeNode(t)
+	path := filepath.Join(t.TempDir(), "keys.db")
+	serve := func(lines ...line) {
+		t.Helper()
+		s, err := New(Config{Node: n, KeysPath: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(lines) > 0 {
+			if r := s.publishAll(t.Context(), lines, nil)[0]; r.err != nil {
+				t.Fatal(r.err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	serve(line{text: "x"})
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a key: %v", err)
+	}
+	serve(line{text: "x", key: "k"})
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve()
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("a start wrote to the file (%v)", err)
+	}
+	if left, err := filepath.Glob(path + ".*"); err != nil || len(left) > 0 {
+		t.Errorf("left %q (%v)", left, err)
+	}
+}
+
+// TestHalfAKeyFile has what crashes may leave: half of a new file, a file
+// without buckets.
+func TestHalfAKeyFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.db")
+	claimOne := func() {
+		t.Helper()
+		k, err := openKeys(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := k.claim([]*claim{newClaim("k", "x")}, time.Now()); err != nil {
+			t.Error(err)
+		}
+		if err := k.close(); err != nil {
+			t.Error(err)
+		}
+		if err := k.claim([]*claim{newClaim("l", "x")}, time.Now()); !errors.Is(err, node.ErrStopped) {
+			t.Errorf("after it was closed: %v", err)
+		}
+	}
+	if err := os.WriteFile(path+".new", []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	claimOne()
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	claimOne()
+	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openKeys(path); err == nil {
+		t.Error("a damaged file was opened")
 	}
 }
 

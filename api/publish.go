@@ -57,8 +57,11 @@ func (s *Server) sendPings(ctx context.Context, pings []entry.Ping, results []re
 }
 
 // publishKeyed publishes lines of which some have an idempotency key. Where a
-// key comes twice, the second has the answer of the first.
+// key comes twice, the second has the answer of the first. It goes on when ctx
+// ends: a key whose ping was given up on halfway has no outcome for a day.
 func (s *Server) publishKeyed(ctx context.Context, lines []line) []result {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyedTimeout)
+	defer cancel()
 	results := make([]result, 0, len(lines))
 	for len(lines) > 0 {
 		n := distinct(lines)
@@ -142,13 +145,17 @@ func (s *Server) replay(c *claim, text string) result {
 			return result{err: err}
 		}
 		if !found.done {
-			return result{err: refuse(http.StatusConflict, "the outcome of this idempotency key is unknown: the node was stopped while it published",
-				"the ping may yet be found in the ledger: ask again later, or publish it under a new key if twice is better than never")}
+			return result{err: later(http.StatusConflict, comebackTime, "the outcome of this idempotency key is unknown: the node was stopped while it published",
+				"send it again with the same key: if a peer has the ping, it is back soon after the two are connected; a new key may publish it twice")}
 		}
 		c.record = found
 	}
 	return result{published: c.record.answer(text), replayed: true}
 }
+
+// comebackTime is how long catch-up takes at most, as a rule, to bring back what
+// a connected peer has.
+const comebackTime = 10 * time.Second
 
 // A ping with a key waits at most keyedTimeout in the node, so the entry it is
 // in bears a time that is as close to its own; and some slack.
