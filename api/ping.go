@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"unicode/utf8"
@@ -63,6 +62,7 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request, text string, qu
 	made := s.scratch.Get().(*scratch)
 	b := s.appendPublished(made.b[:0], &made.clock, &p)
 	if wait.receipts > 0 {
+		wait.extend(w)
 		b, status = s.appendReceipts(b, r, p, replayed, wait)
 	}
 	b = append(b, "}\n"...)
@@ -89,10 +89,7 @@ func (s *Server) publishOnce(r *http.Request, text string) (p node.Published, re
 		p, err = s.node.Publish(r.Context(), text)
 		return p, false, err
 	}
-	// The outcome is recorded even when the client does not wait for it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), keyedTimeout)
-	defer cancel()
-	results := s.publishKeyed(ctx, []line{{text: text, key: key}})
+	results := s.publishKeyed(r.Context(), []line{{text: text, key: key}})
 	return results[0].published, results[0].replayed, results[0].err
 }
 

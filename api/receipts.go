@@ -10,11 +10,12 @@ import (
 	"p2ping/node"
 )
 
-// Bounds of waiting for receipts. The longest wait leaves the server's own
-// deadline time to answer.
+// Bounds of waiting for receipts.
 const (
 	defaultReceiptTimeout = 3 * time.Second
 	maxReceiptTimeout     = 20 * time.Second
+	// receiptAnswerTime is how long the answer may take when the wait is over.
+	receiptAnswerTime = 10 * time.Second
 )
 
 // wait is how many receipts a request waits for, and for how long.
@@ -41,6 +42,13 @@ func parseWait(query url.Values) (wait, error) {
 	return w, nil
 }
 
+// extend moves the server's deadline for the answer beyond the wait, as
+// publishing may have taken most of it.
+func (w wait) extend(to http.ResponseWriter) {
+	// What can't be moved need not be: it is none of a server's.
+	_ = http.NewResponseController(to).SetWriteDeadline(time.Now().Add(w.timeout + receiptAnswerTime))
+}
+
 // appendReceipts waits for receipts and appends them to the answer. The status
 // is 202 when time was up before as many came as were wanted. A ping that was
 // published by an earlier request is not asked about again.
@@ -49,6 +57,13 @@ func (s *Server) appendReceipts(b []byte, r *http.Request, p node.Published, rep
 	if !replayed {
 		ctx, cancel := context.WithTimeout(r.Context(), want.timeout)
 		defer cancel()
+		go func() {
+			select {
+			case <-s.stopping:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
 		got = s.node.Receipts(ctx, p, want.receipts)
 	}
 	b = append(b, `,"receipts":[`...)

@@ -22,9 +22,10 @@ const (
 	requestTimeout = 30 * time.Second
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 16 << 10
-	// shutdownTimeout is how long requests under way may take to end.
-	shutdownTimeout = 5 * time.Second
 )
+
+// ShutdownTimeout is how long [Server.Serve] gives requests under way to end.
+const ShutdownTimeout = 3 * time.Second
 
 // Listen opens an address to serve on: host:port, or unix:/path, which only
 // this user may then connect to.
@@ -101,9 +102,9 @@ func NewHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 }
 
 // Serve answers requests from l, which it closes, until ctx ends; then it ends
-// streams at once, gives other requests five seconds to finish, and returns
-// nil. It may be called for several listeners; when one stops, the streams of
-// all do.
+// streams and waits for receipts at once, gives other requests ShutdownTimeout
+// to finish, and returns nil. It may be called for several listeners; when one
+// stops, the streams of all do.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := NewHTTPServer(s, s.logger)
 	failed := make(chan error, 1)
@@ -114,7 +115,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.stopOnce.Do(func() { close(s.stopping) })
-	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), ShutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(patience); err != nil {
 		s.logger.Warn("cutting off requests that do not end", "err", err)
