@@ -26,7 +26,7 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		since = last
 	}
-	f, err := s.newFollower(query, since)
+	f, err := s.newFollower(r.Context(), query, since)
 	if err != nil {
 		return err
 	}
@@ -150,25 +150,43 @@ func (f *feed) run(r *http.Request) {
 		if f.flush(); f.err != nil {
 			return // nobody reads what could be said about it
 		}
-		if more {
-			select {
-			case <-f.server.stopping:
-				return
-			default:
-				continue
-			}
-		}
-		select {
-		case <-changed:
-		case <-f.changes.changed():
-		case <-beat.C:
-			f.buffer = f.format.beat(f.buffer, f.follower)
-		case <-f.server.stopping:
-			return
-		case <-r.Context().Done():
+		if !f.wait(r, changed, more, beat.C) {
 			return
 		}
 	}
+}
+
+// wait waits for news, and reports false when the stream is to end. Where there
+// is more already it does not wait, but looks: as nothing of a long stretch may
+// be what the reader asked for, no write would notice that it has gone, and it
+// still has to hear the beat.
+func (f *feed) wait(r *http.Request, changed <-chan struct{}, more bool, beat <-chan time.Time) bool {
+	if !more {
+		select {
+		case <-changed:
+		case <-f.changes.changed():
+		case <-beat:
+			f.buffer = f.format.beat(f.buffer, f.follower)
+		case <-f.server.stopping:
+			return false
+		case <-r.Context().Done():
+			return false
+		}
+		return true
+	}
+	select {
+	case <-f.server.stopping:
+		return false
+	case <-r.Context().Done():
+		return false
+	default:
+	}
+	select {
+	case <-beat:
+		f.buffer = f.format.beat(f.buffer, f.follower)
+	default:
+	}
+	return true
 }
 
 // step writes what is new, and returns what to wait for when there is no more.

@@ -9,11 +9,17 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"p2ping/api/client"
 	"p2ping/node/ledger"
@@ -156,11 +162,42 @@ func TestEventsResumeWhereTheyStopped(t *testing.T) {
 	}
 }
 
+// The last pings that arrived are shown also where cursors between them are of
+// no ping any more: what came late was forgotten early.
+func TestRecentPassesOverGaps(t *testing.T) {
+	n := newFakeNode(t)
+	l, err := ledger.Open(ledger.Config{Path: filepath.Join(t.TempDir(), "ledger.db"), NoSync: true, Retention: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	n.ledger = l
+	now := time.Now()
+	n.append(t, ledger.Gossip, now, "a", "b")
+	for _, text := range []string{"c", "d"} {
+		for range 10 {
+			n.append(t, ledger.CatchUp, now.Add(-2*time.Hour), "late")
+		}
+		n.append(t, ledger.Gossip, now, text)
+	}
+	if err := l.Prune(now); err != nil {
+		t.Fatal(err)
+	}
+	a := serve(t, n, Config{Node: n, Gatherer: prometheus.NewRegistry(), Registerer: prometheus.NewRegistry()})
+	for recent, want := range map[string]string{"1": "d", "2": "c", "3": "b", "4": "a", "5": "a", "1000": "a"} {
+		a.open(t, "/events?recent="+recent).wantPing(want)
+	}
+}
+
 func TestEventsRefuse(t *testing.T) {
 	a := start(t)
 	for path, want := range map[string]int{
 		"/events?topics=x": 400, "/events?since=x": 400, "/events?author=x": 400, "/events?recent=0": 400, "/events?limit=1": 400,
-		"/events?since=" + strings.Repeat("a", 64): 404,
+		"/events?since=": 400, "/pings?follow=1&since=": 400, "/events?since=" + strings.Repeat("a", 64): 404,
 	} {
 		if answer, body := a.do(t, "GET", path, ""); answer.StatusCode != want {
 			t.Errorf("%s: %d %s", path, answer.StatusCode, body)
@@ -304,43 +341,96 @@ func TestHeartbeats(t *testing.T) {
 	}
 }
 
+// TestALongStretchOfOtherAuthorsPings has readers ask for one author's pings in
+// a ledger that has none.
+func TestALongStretchOfOtherAuthorsPings(t *testing.T) {
+	a := start(t)
+	a.server.heartbeat = time.Nanosecond // before the first request: every step is late for one
+	for range 2*followBatch + 1 {
+		a.node.append(t, ledger.Gossip, time.Now(), "x")
+	}
+	other, err := peer.IDFromPrivateKey(testKey(t, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "/events?topics=ping&since=0&author=" + other.String()
+	s := a.open(t, path)
+	for _, want := range []string{"0-0", fmt.Sprint(followBatch+1, "-0"), fmt.Sprint(2*followBatch+1, "-0")} {
+		if e, err := s.next(); err != nil || !e.comment || e.id != want {
+			t.Fatalf("got %+v, %v, want a beat at %s", e, err, want)
+		}
+	}
+	s.close()
+
+	// One who goes away is noticed on the way.
+	ctx, leave := context.WithCancel(t.Context())
+	w := &leavingWriter{ResponseRecorder: httptest.NewRecorder(), leave: leave}
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, a.url+path, nil)
+	if err := a.server.getEvents(w, r); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.Body.String(); strings.Count(got, "id: ") != 2 {
+		t.Errorf("to one who left at the second beat was written:\n%s", got)
+	}
+}
+
+// leavingWriter is a client that goes away when it gets its second write.
+type leavingWriter struct {
+	*httptest.ResponseRecorder
+	leave  func()
+	writes int
+}
+
+func (w *leavingWriter) Write(b []byte) (int, error) {
+	if w.writes++; w.writes == 2 {
+		w.leave()
+	}
+	return w.ResponseRecorder.Write(b)
+}
+
 func TestStreamsEndCleanlyWhenTheServerStops(t *testing.T) {
-	n := newFakeNode(t)
-	s, err := New(Config{Node: n})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := Listen(t.Context(), "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, l) }()
-	a := &testAPI{node: n, server: s, url: "http://" + l.Addr().String()}
-	streams := []*stream{a.open(t, "/events"), a.open(t, "/pings?follow=1")}
-	stop()
-	for _, s := range streams {
-		for {
-			_, err := s.next()
-			if errors.Is(err, io.EOF) {
-				break
-			}
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(Config{Node: newFakeNode(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths := []string{"/events", "/pings?follow=1"}
+		l := newPipeListener(len(paths))
+		ctx, stop := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(ctx, l) }()
+		var streams []io.Reader
+		for _, path := range paths {
+			conn := l.dial()
+			defer conn.Close()
+			fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer answer.Body.Close()
+			if answer.StatusCode != http.StatusOK {
+				t.Fatalf("%s: %s", path, answer.Status)
+			}
+			streams = append(streams, answer.Body)
 		}
-	}
-	if err := <-served; err != nil {
-		t.Fatal(err)
-	}
+		stop()
+		for i, body := range streams {
+			if _, err := io.ReadAll(body); err != nil {
+				t.Errorf("%s: %v", paths[i], err)
+			}
+		}
+		if err := <-served; err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 func TestAStalledReaderIsCutOffAndHoldsNobodyUp(t *testing.T) {
 	n := newFakeNode(t)
 	a := serve(t, n, Config{Node: n})
 	impatient := serve(t, n, Config{Node: n, MaxStreams: 1})
-	impatient.server.stall = 50 * time.Millisecond
+	impatient.server.stall = time.Second // not less: the header has to go out in that time
 	stalled := impatient.open(t, "/events?since=0")
 	reading := a.open(t, "/events?since=0")
 	// More than the sockets' buffers hold.

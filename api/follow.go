@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"time"
@@ -86,7 +87,7 @@ func (f *follower) skip(v visitor, to position) {
 
 // newFollower begins where a request says: at a mark, before the last so many
 // pings, or now.
-func (s *Server) newFollower(query url.Values, since string) (*follower, error) {
+func (s *Server) newFollower(ctx context.Context, query url.Values, since string) (*follower, error) {
 	author, err := parseAuthor(query)
 	if err != nil {
 		return nil, err
@@ -97,12 +98,12 @@ func (s *Server) newFollower(query url.Values, since string) (*follower, error) 
 	}
 	f := &follower{ledger: s.node.Ledger(), author: author, exact: true}
 	switch {
-	case since != "":
+	case since != "" || query.Has("since"): // an empty one is a lost cursor, and must not pass as now
 		m, err := s.parseMark("since", since)
 		if err != nil {
 			return nil, err
 		}
-		if f.at, err = s.inArrival(m); err != nil {
+		if f.at, err = s.inArrival(ctx, m); err != nil {
 			return nil, err
 		}
 		f.exact = m.cursor != nil && m.cursor.arrival > 0 || m.id != nil
@@ -138,7 +139,7 @@ func (s *Server) followPings(w http.ResponseWriter, r *http.Request, query url.V
 	if query.Get("format") == "json" {
 		return refuse(http.StatusBadRequest, "what follows is NDJSON", "use GET /events for server-sent events")
 	}
-	f, err := s.newFollower(query, query.Get("since"))
+	f, err := s.newFollower(r.Context(), query, query.Get("since"))
 	if err != nil {
 		return err
 	}

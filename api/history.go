@@ -55,7 +55,7 @@ func (s *Server) getPings(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	h, err := s.parseHistory(query)
+	h, err := s.parseHistory(r.Context(), query)
 	if err != nil {
 		return err
 	}
@@ -108,15 +108,15 @@ func number(query url.Values, name string, limit int) (int, error) {
 	return n, nil
 }
 
-func (s *Server) parseHistory(query url.Values) (h history, err error) {
+func (s *Server) parseHistory(ctx context.Context, query url.Values) (h history, err error) {
 	h = history{hi: spot{key: entry.LastKey()}}
 	if v := query.Get("since"); v != "" {
-		if h.lo, err = s.parseSpot("since", v, false); err != nil {
+		if h.lo, err = s.parseSpot(ctx, "since", v, false); err != nil {
 			return h, err
 		}
 	}
 	if v := query.Get("until"); v != "" {
-		if h.hi, err = s.parseSpot("until", v, true); err != nil {
+		if h.hi, err = s.parseSpot(ctx, "until", v, true); err != nil {
 			return h, err
 		}
 	}
@@ -136,12 +136,12 @@ func (s *Server) parseHistory(query url.Values) (h history, err error) {
 	return h, err
 }
 
-func (s *Server) parseSpot(name, v string, end bool) (spot, error) {
+func (s *Server) parseSpot(ctx context.Context, name, v string, end bool) (spot, error) {
 	m, err := s.parseMark(name, v)
 	if err != nil {
 		return spot{}, err
 	}
-	return s.inTime(m, end)
+	return s.inTime(ctx, m, end)
 }
 
 func parseAuthor(query url.Values) (peer.ID, error) {
@@ -151,7 +151,8 @@ func parseAuthor(query url.Values) (peer.ID, error) {
 	}
 	id, err := peer.Decode(v)
 	if err != nil {
-		return "", refusef(http.StatusBadRequest, "the parameter author is not a peer ID: %v", err)
+		return "", refuse(http.StatusBadRequest, fmt.Sprintf("the parameter author is not a peer ID: %.100q", v),
+			"give a whole one, such as 12D3KooW...: GET /id has a node's own, and GET /pings every author's")
 	}
 	return id, nil
 }

@@ -198,7 +198,7 @@ func FuzzMarks(f *testing.F) {
 		}
 		m, err := s.parseMark("since", v)
 		if err == nil && m.id == nil { // which the ledger lacks
-			if _, err := s.inArrival(m); err != nil {
+			if _, err := s.inArrival(t.Context(), m); err != nil {
 				t.Errorf("%q: %v", v, err)
 			}
 		}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"math"
 	"net/http"
@@ -39,11 +40,11 @@ func (s *Server) parseMark(name, v string) (mark, error) {
 	if at, err := time.Parse(time.RFC3339Nano, v); err == nil {
 		return mark{at: at}, nil
 	}
-	if d, err := time.ParseDuration(v); err == nil && d >= 0 {
+	if d, err := ParseDuration(v); err == nil {
 		return mark{at: s.now().Add(-d)}, nil
 	}
 	p := refusef(http.StatusBadRequest, "the parameter %s can't be read: %.100q", name, v)
-	p.Hint = "give a time (2026-01-02T15:04:05Z), how long ago (10m), a ping's id or a cursor"
+	p.Hint = "give a time (2026-01-02T15:04:05Z), how long ago (10m, 7d), a ping's id or a cursor"
 	return mark{}, p
 }
 
@@ -64,8 +65,8 @@ func parsePingID(s string) (pingID, bool) {
 }
 
 // find returns the record of a ping that a request names.
-func (s *Server) find(id pingID) (ledger.Record, error) {
-	r, err := s.node.Ledger().Find(id.entry)
+func (s *Server) find(ctx context.Context, id pingID) (ledger.Record, error) {
+	r, err := s.node.Ledger().Find(ctx, id.entry)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return r, refuse(http.StatusNotFound, "the ledger has no ping with this id",
 			"it may have been forgotten, or not have come yet: give a time instead")
@@ -75,7 +76,7 @@ func (s *Server) find(id pingID) (ledger.Record, error) {
 
 // inTime returns the mark's place in the order of time. A ping that is named
 // lies before it, or after it if it is to be the end.
-func (s *Server) inTime(m mark, end bool) (spot, error) {
+func (s *Server) inTime(ctx context.Context, m mark, end bool) (spot, error) {
 	switch {
 	case m.cursor != nil:
 		if m.cursor.arrival == 0 {
@@ -83,7 +84,7 @@ func (s *Server) inTime(m mark, end bool) (spot, error) {
 		}
 		return spot{}, refuse(http.StatusBadRequest, "history goes by time: a cursor is a place in the order of arrival", "use follow=1, or GET /events")
 	case m.id != nil:
-		r, err := s.find(*m.id)
+		r, err := s.find(ctx, *m.id)
 		if err != nil {
 			return spot{}, err
 		}
@@ -102,12 +103,12 @@ func (s *Server) inTime(m mark, end bool) (spot, error) {
 
 // inArrival returns the mark's place in the order of arrival. A ping that is
 // named lies before it; a time is that of arrival here.
-func (s *Server) inArrival(m mark) (position, error) {
+func (s *Server) inArrival(ctx context.Context, m mark) (position, error) {
 	switch {
 	case m.cursor != nil:
 		return *m.cursor, nil
 	case m.id != nil:
-		r, err := s.find(*m.id)
+		r, err := s.find(ctx, *m.id)
 		if err != nil {
 			return position{}, err
 		}
@@ -139,8 +140,15 @@ func (s *Server) arrivedSince(at time.Time) (position, error) {
 func (s *Server) lastArrived(n int) (position, error) {
 	l := s.node.Ledger()
 	last := l.State().Last
-	// Every entry has at least one ping.
+	// Every entry has at least one ping, but not every cursor has an entry.
 	at := last - min(last, uint64(n))
+	enough, err := follow(l, at, n)
+	if err == nil && !enough && at > 0 {
+		at, err = beforeLast(l, last, n)
+	}
+	if err != nil {
+		return position{}, err
+	}
 	var ends []position // before each of the last n pings, at most
 	for at < last {
 		records, err := l.After(at, n)
@@ -162,4 +170,29 @@ func (s *Server) lastArrived(n int) (position, error) {
 		return position{arrival: last + 1}, nil
 	}
 	return ends[0], nil
+}
+
+// beforeLast returns the highest cursor that n entries follow, or 0, where
+// cursors up to last were given out. It looks at about n log2 last records.
+func beforeLast(l *ledger.Ledger, last uint64, n int) (uint64, error) {
+	var failed error
+	back := sort.Search(int(min(last, math.MaxInt32)), func(i int) bool {
+		enough, err := follow(l, last-uint64(i), n)
+		failed = cmp.Or(failed, err)
+		return enough
+	})
+	return last - uint64(back), failed
+}
+
+// follow tells whether n entries follow a cursor.
+func follow(l *ledger.Ledger, at uint64, n int) (bool, error) {
+	for n > 0 {
+		records, err := l.After(at, n)
+		if err != nil || len(records) == 0 {
+			return false, err
+		}
+		n -= len(records)
+		at = records[len(records)-1].Cursor
+	}
+	return true, nil
 }

@@ -44,7 +44,7 @@ func (b *bench) measureLedger(ctx context.Context) (sample, error) {
 	return s, nil
 }
 
-// startWith starts p2ping on a ledger and looks at time and memory.
+// startWith starts p2ping on a ledger and looks at time, memory and streams.
 func (b *bench) startWith(ctx context.Context, s sample, n int, path string, idle float64) (err error) {
 	dir, err := b.newDir("ledger", path)
 	if err != nil {
@@ -69,8 +69,11 @@ func (b *bench) startWith(ctx context.Context, s sample, n int, path string, idl
 		return err
 	}
 	m, err := b.rested(ctx, p)
+	if err != nil {
+		return err
+	}
 	s[sized("ledger/memory", n)] = (m.resident - idle) * 1e6 / (1 << 20)
-	return err
+	return b.measureStreams(ctx, s, n, p)
 }
 
 // measureFile measures operations on a copy of a ledger of n entries.
@@ -90,22 +93,29 @@ func (b *bench) measureFile(ctx context.Context, s sample, n int, path string) (
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	took, err := timed(func() error { _, _, err := l.Digest(); return err })
-	if err != nil {
+	note := func(series string, f func() error) error {
+		took, err := timed(f)
+		s[sized(series, n)] = milliseconds(took)
 		return err
 	}
-	s[sized("ledger/digest", n)] = milliseconds(took)
+	digest := func() error { _, _, err := l.Digest(); return err }
+	if err := note("ledger/digest", digest); err != nil {
+		return err
+	}
 	if err := measureAppend(ctx, s, n, l); err != nil {
 		return err
 	}
-	took, err = timed(func() error { _, _, err := l.Digest(); return err })
+	if err := note("ledger/digest again", digest); err != nil {
+		return err
+	}
+	if err := note("ledger/last", func() error { return readLast(l, lastPage) }); err != nil {
+		return err
+	}
+	oldest, err := l.After(0, 1)
 	if err != nil {
 		return err
 	}
-	s[sized("ledger/digest again", n)] = milliseconds(took)
-	took, err = timed(func() error { return readLast(l, lastPage) })
-	s[sized("ledger/last", n)] = milliseconds(took)
-	return err
+	return note("ledger/find", func() error { _, err := l.Find(ctx, oldest[0].Entry.ID); return err })
 }
 
 func measureAppend(ctx context.Context, s sample, n int, l *ledger.Ledger) error {

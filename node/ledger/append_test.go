@@ -179,7 +179,7 @@ func TestAppendConcurrently(t *testing.T) {
 	others.Go(func() {
 		for ctx.Err() == nil { // what is acknowledged is seen by every way of reading
 			before := l.State()
-			n, err := l.Count(entry.Key{}, entry.LastKey())
+			n, err := l.count(entry.Key{}, entry.LastKey())
 			_, after, err2 := l.Digest()
 			if err != nil || err2 != nil || n < before.Entries || after.Entries < n {
 				t.Error(n, before, after, err, err2)

@@ -111,7 +111,7 @@ func TestFull(t *testing.T) {
 // readOthers reads by the ways that sameKeys does not try.
 func readOthers(t *testing.T, l *Ledger, held []*entry.Entry) {
 	t.Helper()
-	if n, err := l.Count(entry.Key{}, entry.LastKey()); n != len(held) || err != nil {
+	if n, err := l.count(entry.Key{}, entry.LastKey()); n != len(held) || err != nil {
 		t.Errorf("counted %d of %d, %v", n, len(held), err)
 	}
 	n := len(held)
@@ -125,7 +125,7 @@ func readOthers(t *testing.T, l *Ledger, held []*entry.Entry) {
 		if err != nil || r.Entry.ID != e.ID || !l.Has(e.Key()) {
 			t.Errorf("Get: %v", err)
 		}
-		if r, err = l.Find(e.ID); err != nil || r.Entry.ID != e.ID {
+		if r, err = l.Find(t.Context(), e.ID); err != nil || r.Entry.ID != e.ID {
 			t.Errorf("Find: %v", err)
 		}
 	}

@@ -125,7 +125,7 @@ func (m *model) damage(t *rapid.T) {
 	if rapid.Bool().Draw(t, "its row") {
 		poke(m.t, m.l, indexBucket, e.Key().Append(nil), func(v []byte) []byte { v[len(v)-1]++; return v })
 		m.reopen(t) // what is in memory is not damaged
-		if n := m.l.mend() + must(m.l.Count(entry.Key{}, entry.LastKey())); n != len(m.held)-1 {
+		if n := m.l.mend() + must(m.l.count(entry.Key{}, entry.LastKey())); n != len(m.held)-1 {
 			t.Fatalf("counted %d", n)
 		}
 		if n := m.l.mend(); n != 1 {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"iter"
 
 	"go.etcd.io/bbolt"
@@ -23,12 +24,14 @@ func (l *Ledger) Has(key entry.Key) bool {
 	}
 	l.mu.Lock()
 	_, has := l.recent.keys[key]
+	next := l.totals.next
 	l.mu.Unlock()
 	if has {
 		return true
 	}
 	err := l.inTx(false, func(tx *bbolt.Tx) error {
-		_, has = snapshot{index: tx.Bucket([]byte(indexBucket))}.lookup(key)
+		at, stored := snapshot{index: tx.Bucket([]byte(indexBucket))}.lookup(key)
+		has = stored && at.cursor < next // else its commit still waits for the disk
 		return nil
 	})
 	return err == nil && has
@@ -55,9 +58,20 @@ func (l *Ledger) Get(key entry.Key) (Record, error) {
 }
 
 // Find returns the record of the entry with the given id, or [ErrNotFound].
-// Without its time it has to look at all keys, the newest first.
-func (l *Ledger) Find(id entry.ID) (Record, error) {
+// Without its time it has to look at all keys, the newest first, which takes
+// about a second for a million. So one search is made at a time, and it ends
+// when ctx does.
+func (l *Ledger) Find(ctx context.Context, id entry.ID) (Record, error) {
+	select {
+	case l.finding <- struct{}{}:
+		defer func() { <-l.finding }()
+	case <-ctx.Done():
+		return Record{}, context.Cause(ctx)
+	}
 	for hi := entry.LastKey(); ; {
+		if err := context.Cause(ctx); err != nil {
+			return Record{}, err
+		}
 		rows, err := l.rows(entry.Key{}, hi, true)
 		if err != nil {
 			return Record{}, err
@@ -199,19 +213,6 @@ func (l *Ledger) Keys(lo, hi entry.Key) iter.Seq2[entry.Key, error] {
 	}
 }
 
-// Count returns the number of entries in [lo, hi). It reads their index rows.
-func (l *Ledger) Count(lo, hi entry.Key) (n int, err error) {
-	err = l.view(func(s snapshot) error {
-		s.scan(lo, hi, func(entry.Key, row) bool {
-			n++
-			return true
-		})
-		return nil
-	})
-	l.touch(n * rowOnDisk)
-	return n, err
-}
-
 // After returns up to limit records whose cursors are above cursor, in order of
 // arrival. An answer is bounded to 256 records and about 1 MiB, whatever the
 // limit; it is empty only when there are none. The newest few thousand records
@@ -265,12 +266,13 @@ func firstVisible(records []Record, floor int64, limit int) []Record {
 // damaged, and returns the last cursor it looked at.
 func (l *Ledger) logPage(cursor uint64, limit int) (p page, last uint64, err error) {
 	p.end, last = true, cursor
+	newest := l.State().Last // what is beyond waits for the disk: its commit may not count
 	err = l.look(func(s snapshot) error {
 		c := s.log.Cursor()
 		for k, v := c.Seek(appendCursor(nil, cursor+1)); k != nil; k, v = c.Next() {
 			at, err := decodeCursor(k)
-			if err != nil || at <= last {
-				continue // out of order: scrub deals with it
+			if err != nil || at <= last || at > newest {
+				continue // not given out yet, or out of order: scrub deals with it
 			}
 			if len(p.records)+len(p.damaged) >= limit || p.bytes > 0 && p.bytes+len(v) > pageBytes {
 				p.end = false

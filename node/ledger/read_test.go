@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -55,7 +56,7 @@ func TestRanges(t *testing.T) {
 				}
 				keys = append(keys, k)
 			}
-			n, err := l.Count(tt.lo, tt.hi)
+			n, err := l.count(tt.lo, tt.hi)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,15 +139,24 @@ func TestGetAndFind(t *testing.T) {
 		if r, err := l.Get(x.Key()); err != nil || r.Entry.ID != x.ID {
 			t.Errorf("Get: got %+v, %v", r, err)
 		}
-		if r, err := l.Find(x.ID); err != nil || r.Entry.ID != x.ID {
+		if r, err := l.Find(t.Context(), x.ID); err != nil || r.Entry.ID != x.ID {
 			t.Errorf("Find: got %+v, %v", r, err)
 		}
 	}
 	if _, err := l.Get(e[0].Key()); !errors.Is(err, ErrNotFound) {
 		t.Errorf("Get: got %v", err)
 	}
-	if _, err := l.Find(e[0].ID); !errors.Is(err, ErrNotFound) {
+	if _, err := l.Find(t.Context(), e[0].ID); !errors.Is(err, ErrNotFound) {
 		t.Errorf("Find: got %v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.Find(ended, e[0].ID); !errors.Is(err, context.Canceled) {
+		t.Errorf("Find for nobody: got %v", err)
+	}
+	l.finding <- struct{}{} // somebody else's search is under way
+	if _, err := l.Find(ended, e[1].ID); !errors.Is(err, context.Canceled) {
+		t.Errorf("Find for nobody, beside another: got %v", err)
 	}
 }
 

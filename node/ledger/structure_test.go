@@ -116,7 +116,11 @@ func TestOpenTakes(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	open(t, Config{Path: empty})
+	logger, logged := logTo(t)
+	open(t, Config{Path: empty, Logger: logger})
+	if !strings.Contains(logged(), "empty") {
+		t.Error("it was not reported that the file was empty")
+	}
 	open(t, Config{Path: filepath.Join(dir, "new.db")})
 	if names, err := os.ReadDir(dir); err != nil || len(names) != 2 {
 		t.Errorf("there is more than the two: %v", names)
@@ -265,7 +269,7 @@ func TestFileIsCutWhileOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.release()
-	_, err := l.Count(entry.Key{}, entry.LastKey())
+	_, err := l.count(entry.Key{}, entry.LastKey())
 	if !errors.Is(err, ErrDamaged) {
 		t.Errorf("got %v", err)
 	}
@@ -309,7 +313,7 @@ func use(t *testing.T, l *Ledger, e []*entry.Entry) {
 	check("Digest", err)
 	_, err = l.Append(t.Context(), Own, e...)
 	check("Append", err)
-	_, err = l.Find(e[0].ID)
+	_, err = l.Find(t.Context(), e[0].ID)
 	check("Find", err)
 	_, err = l.Scrub(t.Context())
 	check("Scrub", err)
