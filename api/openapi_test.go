@@ -155,7 +155,7 @@ func TestEventsAreAsDocumented(t *testing.T) {
 
 // TestRareAnswers brings about documented answers that no other test needs.
 func TestRareAnswers(t *testing.T) {
-	a := startWithKeys(t, func(cfg *Config) { cfg.MaxStreams, cfg.PublishRate = 1, 0.05 })
+	a := startWithKeys(t, func(cfg *Config) { cfg.MaxStreams, cfg.PublishRate = 1, 0.001 })
 	a.node.failWith(fmt.Errorf("a test: %w", ledger.ErrFull))
 	do := func(want int, method, path, body string, headers ...string) {
 		t.Helper()
