@@ -180,6 +180,17 @@ func (c *Client) send(ctx context.Context, method, path, contentType string, bod
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
+	return c.ask(req)
+}
+
+// upload sends lines for as long as there are some. The caller closes the
+// answer's body.
+func (c *Client) upload(ctx context.Context, path string, lines io.Reader) (*http.Response, error) {
+	req, err := c.request(ctx, http.MethodPost, path, lines)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/x-ndjson")
 	return c.do(req)
 }
 

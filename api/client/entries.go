@@ -52,7 +52,7 @@ func (c *Client) WriteIDs(ctx context.Context, w io.Writer) error {
 // Import hands an export, as WriteEntries writes it, to the node, which takes
 // what verifies.
 func (c *Client) Import(ctx context.Context, export io.Reader) (Imported, error) {
-	answer, err := c.send(ctx, http.MethodPost, "/entries", "application/x-ndjson", export)
+	answer, err := c.upload(ctx, "/entries", export)
 	if err != nil {
 		return Imported{}, err
 	}
@@ -86,12 +86,22 @@ func (c *Client) stream(ctx context.Context, path string) (*http.Response, error
 	return answer, nil
 }
 
-// eachLine yields lines of at most MaxLine bytes, valid until the next.
+// eachLine yields lines of at most MaxLine bytes, valid until the next. The part
+// of a line that an error cuts off is none.
 func eachLine(r io.Reader) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		lines := bufio.NewScanner(r)
 		lines.Buffer(make([]byte, 0, 4096), MaxLine)
+		whole := false
+		lines.Split(func(data []byte, atEOF bool) (advance int, token []byte, err error) {
+			advance, token, err = bufio.ScanLines(data, atEOF)
+			whole = advance > 0 && data[advance-1] == '\n'
+			return advance, token, err
+		})
 		for lines.Scan() {
+			if !whole && lines.Err() != nil {
+				break
+			}
 			if !yield(lines.Bytes(), nil) {
 				return
 			}

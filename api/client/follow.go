@@ -28,7 +28,7 @@ const (
 // FollowQuery says what to follow, and from where on.
 type FollowQuery struct {
 	// Since is where to begin: a cursor, after which the stream goes on; a
-	// ping's id, likewise; RFC 3339 or how long ago, such as "10m", by the time
+	// ping's id, likewise; RFC 3339 or how long ago, such as "10m" or "7d", by the time
 	// of arrival; "0" for everything that is kept. "" means now.
 	Since string
 	// Recent begins before the last so many pings that arrived, up to 1,000.
@@ -42,6 +42,9 @@ type FollowQuery struct {
 	// Broken, unless nil, is called when the stream broke, before the pause that
 	// precedes the next try. It is called by the iterating goroutine.
 	Broken func(err error, pause time.Duration)
+	// Opened, unless nil, is called when the stream stands, the first time and
+	// after each time that it broke. It is called by the iterating goroutine.
+	Opened func()
 }
 
 // Event is one thing that happened: exactly one of its pointers is set.
@@ -128,7 +131,7 @@ type follow struct {
 func (f *follow) once(ctx context.Context) (opened bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(silence, func() { cancel(errors.New("the stream has gone silent")) })
+	watchdog := time.AfterFunc(silence, func() { cancel(f.client.silentFor(silence)) })
 	defer watchdog.Stop()
 	req, err := f.client.request(ctx, http.MethodGet, withQuery("/events", f.values()), nil)
 	if err != nil {
@@ -139,6 +142,9 @@ func (f *follow) once(ctx context.Context) (opened bool, err error) {
 		req.Header.Set("Last-Event-ID", f.last)
 	}
 	answer, err := f.client.do(req)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
 	if err != nil {
 		return false, err
 	}
@@ -147,6 +153,9 @@ func (f *follow) once(ctx context.Context) (opened bool, err error) {
 		return false, problem(answer)
 	}
 	f.ever = true
+	if f.query.Opened != nil {
+		f.query.Opened()
+	}
 	err = f.read(answer.Body, func() { watchdog.Reset(silence) })
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause

@@ -34,9 +34,11 @@ type Request struct {
 // Publish publishes one ping. When it returns nil the ping is on disk.
 //
 // Beside the node's usual refusals, an [*Error] with status 409 says that the
-// key is in use at this moment (then RetryAfter is set), or that nobody can
-// tell yet whether its ping was published, as the node was stopped in between;
-// 422, that the key was used for another text.
+// key is in use at this moment, or that nobody can tell yet whether its ping
+// was published, as the node was stopped in between. Ask again with the same
+// key, after RetryAfter: in the second case the answer comes with a peer that
+// has the ping, and is 409 for up to 24 hours if there is none. Status 422 says
+// that the key was used for another text.
 func (c *Client) Publish(ctx context.Context, r Request) (Published, error) {
 	query := url.Values{}
 	if r.Receipts > 0 {
@@ -61,7 +63,7 @@ func (c *Client) Publish(ctx context.Context, r Request) (Published, error) {
 	if r.Key != "" {
 		req.Header.Set("Idempotency-Key", r.Key)
 	}
-	answer, err := c.do(req)
+	answer, err := c.ask(req)
 	if err != nil {
 		return Published{}, err
 	}
@@ -77,6 +79,7 @@ func (c *Client) Publish(ctx context.Context, r Request) (Published, error) {
 //
 // It takes pings no faster than the node publishes them, from a goroutine of
 // its own, and may have taken more than it can send when the stream ends early.
+// There may be hours between two: a blank line now and then keeps the stream.
 func (c *Client) Send(ctx context.Context, pings iter.Seq[NewPing]) iter.Seq2[SendResult, error] {
 	return func(yield func(SendResult, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -85,6 +88,7 @@ func (c *Client) Send(ctx context.Context, pings iter.Seq[NewPing]) iter.Seq2[Se
 		defer func() { _ = r.Close() }() // ends the writer; never fails
 		sent := make(chan int, 1)
 		go writePings(w, pings, sent)
+		go beat(ctx, w)
 		answered, err := c.sendLines(ctx, r, yield)
 		if err == nil {
 			select {
@@ -121,8 +125,28 @@ func writePings(w *io.PipeWriter, pings iter.Seq[NewPing], sent chan<- int) {
 	_ = w.Close() // never fails
 }
 
+// beatEvery is how often a stream of pings says that it is alive: the node gives
+// up on one that says nothing for 30 s.
+const beatEvery = 10 * time.Second
+
+// beat writes blank lines, which are none to the node, until ctx ends.
+func beat(ctx context.Context, w *io.PipeWriter) {
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if _, err := w.Write([]byte("\n")); err != nil {
+			return // the stream has ended
+		}
+	}
+}
+
 func (c *Client) sendLines(ctx context.Context, body io.Reader, yield func(SendResult, error) bool) (answered int, err error) {
-	answer, err := c.send(ctx, http.MethodPost, "/pings", "application/x-ndjson", body)
+	answer, err := c.upload(ctx, "/pings", body)
 	if err != nil {
 		return 0, err
 	}
@@ -139,6 +163,7 @@ func (c *Client) sendLines(ctx context.Context, body io.Reader, yield func(SendR
 			return answered, fmt.Errorf("reading a result: %w", err)
 		}
 		answered++
+		r.Line = answered // the node counts blank lines, too
 		if !yield(r, nil) {
 			return answered, errStopped
 		}
