@@ -7,12 +7,14 @@ import (
 	"iter"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"p2ping/api/client"
 	"p2ping/node"
+	"p2ping/node/entry"
 	"p2ping/node/ledger"
 )
 
@@ -100,6 +102,33 @@ func TestClientReadsHistory(t *testing.T) {
 	}
 	for _, err := range a.History(t.Context(), client.Query{Since: "x"}) {
 		wantError(t, err, http.StatusBadRequest)
+	}
+}
+
+// TestClientReadsAsManyAsAreWanted asks for more than fit into a page.
+func TestClientReadsAsManyAsAreWanted(t *testing.T) {
+	a := start(t)
+	const all, wanted = 1010, 1000
+	begin := time.Now().Add(-time.Hour)
+	for i := 0; i < all; i += 10 {
+		var texts []string
+		for k := range 10 {
+			texts = append(texts, fmt.Sprintf("%04d%s", i+k, strings.Repeat("x", entry.MaxText-4)))
+		}
+		a.node.append(t, ledger.Gossip, begin.Add(time.Duration(i)*time.Second), texts...)
+	}
+	if page, err := a.Pings(t.Context(), client.Query{Limit: wanted}); err != nil || len(page.Pings) == wanted {
+		t.Fatalf("a page has %d, %v: the test tests nothing", len(page.Pings), err)
+	}
+	next := all - wanted
+	for p, err := range a.History(t.Context(), client.Query{Limit: wanted}) {
+		if err != nil || p.Text[:4] != fmt.Sprintf("%04d", next) {
+			t.Fatalf("got %.4s, %v; want %d", p.Text, err, next)
+		}
+		next++
+	}
+	if next != all {
+		t.Errorf("%d are missing", all-next)
 	}
 }
 
