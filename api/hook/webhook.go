@@ -45,10 +45,15 @@ func newWebhook(target, version string) (*webhook, error) {
 }
 
 // checkRedirect follows what keeps the method and what is encrypted, but not
-// for ever. What it does not follow is an answer like any other.
+// for ever. What it does not follow is an answer like any other. The credentials
+// go along to the same host, and nowhere else.
 func checkRedirect(next *http.Request, via []*http.Request) error {
-	if next.Method != http.MethodPost || len(via) > maxRedirects || via[0].URL.Scheme == "https" && next.URL.Scheme != "https" {
+	first := via[0].URL
+	if next.Method != http.MethodPost || len(via) > maxRedirects || first.Scheme == "https" && next.URL.Scheme != "https" {
 		return http.ErrUseLastResponse
+	}
+	if next.URL.User == nil && next.URL.Host == first.Host {
+		next.URL.User = first.User
 	}
 	return nil
 }
