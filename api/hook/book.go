@@ -68,7 +68,8 @@ type written struct {
 type book struct {
 	dir    *os.Root
 	logger *slog.Logger
-	dirty  chan struct{} // holds one when places differ from the file
+	dirty  chan struct{}    // holds one when places may differ from the file
+	kept   map[string]place // what the file holds; for one goroutine at a time
 
 	mu     sync.Mutex
 	places map[string]place
@@ -151,12 +152,15 @@ func (b *book) run(ctx context.Context) {
 	}
 }
 
-// write replaces the file.
+// write replaces the file, unless it holds all that already.
 func (b *book) write() error {
 	const temporary = File + ".new"
 	b.mu.Lock()
 	places := maps.Clone(b.places)
 	b.mu.Unlock()
+	if maps.Equal(places, b.kept) {
+		return nil
+	}
 	w := written{Hooks: make(map[string]string, len(places))}
 	for key, p := range places {
 		w.Hooks[key] = p.String()
@@ -171,7 +175,18 @@ func (b *book) write() error {
 	if err := b.dir.Rename(temporary, File); err != nil {
 		return fmt.Errorf("writing the hooks' places: %w", err)
 	}
+	b.kept = places
 	return nil
+}
+
+// syncName makes it durable that there is a file, or another one than before.
+func (b *book) syncName() error {
+	d, err := b.dir.Open(".")
+	if err != nil {
+		return fmt.Errorf("writing the hooks' places: %w", err)
+	}
+	_ = d.Sync() // some systems can't sync a directory: nothing to be done then
+	return d.Close()
 }
 
 // writeSynced writes a file to the disk, so that renaming it can't leave an

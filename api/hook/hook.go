@@ -17,10 +17,10 @@
 // # Durability
 //
 // hooks.json in the data directory holds, for each hook, the place up to which
-// everything is handed over. It is written whole. A hook that is not named any
-// more is forgotten, and starts anew, with the pings from then on, when it is
-// named again. What the ledger forgot before a hook got to it is lost to the
-// hook, and logged as a gap.
+// everything is handed over. It is written whole, and made when there is a hook
+// first. A hook that is not named any more is forgotten, and starts anew, with
+// the pings from then on, when it is named again. What the ledger forgot before
+// a hook got to it is lost to the hook, and logged as a gap.
 //
 // # Concurrency and limits
 //
@@ -35,6 +35,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -121,6 +122,7 @@ func (h *Hooks) start(l *ledger.Ledger) error {
 	if err != nil {
 		return err
 	}
+	h.book.kept = old
 	h.book.places = make(map[string]place, len(h.runners))
 	for _, r := range h.runners {
 		at, known := old[r.key]
@@ -131,7 +133,11 @@ func (h *Hooks) start(l *ledger.Ledger) error {
 		r.moved = func(to place) { h.book.set(r.key, to) }
 		h.book.places[r.key] = at
 	}
-	return h.book.write()
+	if maps.Equal(h.book.places, old) {
+		return nil
+	}
+	// A loss of power must not have a hook start anew, later.
+	return errors.Join(h.book.write(), h.book.syncName())
 }
 
 // Run hands pings over until ctx ends. Attempts that are under way then get two
