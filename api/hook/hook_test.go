@@ -7,18 +7,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
@@ -247,6 +249,68 @@ func TestResume(t *testing.T) {
 	})
 }
 
+// TestNothingIsOvertakenAtTheEnd has a failing task give up as all ends, and its
+// outcome seen before the end is.
+func TestNothingIsOvertakenAtTheEnd(t *testing.T) {
+	b := newBench(t)
+	b.add(0, "failing", "behind it")
+	records, err := b.ledger.After(0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failing, behind := &task{record: records[0]}, &task{record: records[0], index: 1}
+	r := &runner{
+		waiting: map[peer.ID][]*task{records[0].Entry.Author: {behind}},
+		queue:   []*task{failing, behind},
+		running: 1,
+	}
+	r.finish(t.Context(), t.Context(), outcome{task: failing, over: false})
+	if r.running != 0 {
+		t.Error("the ping behind one that was not handed over is")
+	}
+}
+
+// TestFile looks at what is written when.
+func TestFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		take := func(context.Context, client.Ping) error { return nil }
+		run := func(names ...string) os.FileInfo {
+			t.Helper()
+			stop := b.start(take, names...)
+			b.add(0, "a ping")
+			synctest.Wait()
+			stop()
+			info, err := b.dir.Stat(File)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+			return info
+		}
+		if run() != nil {
+			t.Error("a file is written without hooks")
+		}
+		before := run("hook")
+		if before == nil {
+			t.Fatal("no file is written with a hook")
+		}
+		b.start(take, "hook")()
+		if after, err := b.dir.Stat(File); err != nil || !os.SameFile(before, after) || !after.ModTime().Equal(before.ModTime()) {
+			t.Errorf("the file is written again with the same in it (%v)", err)
+		}
+		holds := func(want map[string]place) {
+			t.Helper()
+			if got, err := (&book{dir: b.dir}).read(); err != nil || !maps.Equal(got, want) {
+				t.Errorf("the file says %v, not %v (%v)", got, want, err)
+			}
+		}
+		run("hook")
+		holds(map[string]place{keyOf("exec", "hook"): {arrival: 4}})
+		run()
+		holds(nil)
+	})
+}
+
 func TestGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
@@ -285,68 +349,6 @@ func TestGap(t *testing.T) {
 		if again := got.reset(); !slices.Equal(again, kept) || !strings.Contains(b.log.String(), "another one") {
 			t.Errorf("handed over: %q, not %q again; the log says\n%s", again, kept, b.log.String())
 		}
-	})
-}
-
-// metric returns a metric's value of the series whose labels have these values.
-func (b *bench) metric(name string, labels ...string) float64 {
-	b.t.Helper()
-	families, err := b.registry.Gather()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			var values []string
-			for _, l := range m.GetLabel() {
-				values = append(values, l.GetValue())
-			}
-			if f.GetName() == name && slices.Equal(values, labels) {
-				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
-			}
-		}
-	}
-	b.t.Fatalf("no metric %s of %q", name, labels)
-	return 0
-}
-
-func TestMetrics(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t)
-		var works atomic.Bool
-		stop := b.start(func(_ context.Context, p client.Ping) error {
-			switch {
-			case p.Text == "refused":
-				return refusal{errors.New("no")}
-			case !works.Load():
-				return errors.New("not yet")
-			}
-			return nil
-		}, "hook")
-		is := func(behind, taken, refused float64, failed bool) {
-			t.Helper()
-			synctest.Wait()
-			if got := b.metric("p2ping_hook_behind_entries", "exec 1"); got != behind {
-				t.Errorf("%v entries behind, want %v", got, behind)
-			}
-			if got := b.metric("p2ping_hook_attempts_total", "exec 1", "taken"); got != taken {
-				t.Errorf("%v pings taken, want %v", got, taken)
-			}
-			if got := b.metric("p2ping_hook_attempts_total", "exec 1", "refused"); got != refused {
-				t.Errorf("%v pings refused, want %v", got, refused)
-			}
-			if got := b.metric("p2ping_hook_attempts_total", "exec 1", "failed"); (got > 0) != failed {
-				t.Errorf("%v attempts failed", got)
-			}
-		}
-		is(0, 0, 0, false)
-		b.add(0, "one", "two")
-		b.add(0, "refused")
-		is(2, 0, 0, true)
-		works.Store(true)
-		time.Sleep(time.Minute)
-		is(0, 2, 1, true)
-		stop()
 	})
 }
 

@@ -177,9 +177,14 @@ func (r *runner) work(ctx, hard context.Context, t *task) {
 	}()
 }
 
-// finish notes that a task has ended, and begins the next of its author.
+// finish notes that a task has ended, and begins the next of its author. A task
+// that ended without being handed over did so as all is to end: what is behind
+// it must not overtake it.
 func (r *runner) finish(ctx, hard context.Context, o outcome) {
 	r.note(o)
+	if !o.over {
+		return
+	}
 	author := o.task.record.Entry.Author
 	behind := r.waiting[author]
 	if len(behind) == 0 {
