@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -114,17 +115,39 @@ func TestBatcherGathersThoseWhoComeBack(t *testing.T) {
 	})
 }
 
-func TestBatcherDoesNotGatherForLong(t *testing.T) {
+func TestBatcherSoonDoubtsThatCallersComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const took = time.Millisecond
-		start := time.Now()
+		const took, rounds = time.Millisecond, 500
+		var spent time.Duration
 		timed(t, took, func(b *batcher) {
-			repeat(t, b, 3, 1, func(int) time.Duration { return 0 }) // nobody comes back
-			repeat(t, b, 1, 1, func(int) time.Duration { return 0 })
+			for range rounds {
+				repeat(t, b, 3, 1, func(int) time.Duration { return 0 }) // nobody comes back
+				start := time.Now()
+				repeat(t, b, 1, 1, func(int) time.Duration { return 0 })
+				spent += time.Since(start)
+			}
 		})
-		// One entry or two for the three, one for the last, and a wait after each.
-		if spent := time.Since(start); spent > 6*took {
-			t.Errorf("4 pings took %v, with entries of %v", spent, took)
+		// Three make an entry or two, the one an entry.
+		if waited, most := spent-rounds*took, (2*rounds/maxDoubt+10)*maxGather; waited > most {
+			t.Errorf("%d pings took %v beyond their own time, want %v at most", rounds, waited, most)
+		}
+	})
+}
+
+func TestBatcherGathersAgainAfterDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const callers, rounds = 10, 200
+		sizes := timed(t, time.Millisecond, func(b *batcher) {
+			for range 100 {
+				repeat(t, b, 3, 1, func(int) time.Duration { return 0 })
+				repeat(t, b, 1, 1, func(int) time.Duration { return 0 })
+			}
+			repeat(t, b, callers, rounds, func(i int) time.Duration { return time.Duration(i) * 50 * time.Microsecond })
+		})
+		// While it is in doubt, those of two entries take turns; and at the end
+		// some are done before the others.
+		if last := sizes[len(sizes)-rounds/2 : len(sizes)-3]; slices.Min(last) < callers {
+			t.Errorf("%d callers who come back made entries of %v", callers, last)
 		}
 	})
 }
