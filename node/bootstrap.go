@@ -86,13 +86,46 @@ func parseMultiaddr(s string) (Bootstrap, error) {
 // multiaddrHint says what is wrong with a string that starts like a multiaddr.
 func multiaddrHint(s string, err error) error {
 	parts := strings.Split(s, "/")[1:]
-	switch {
-	case len(parts) >= 2 && parts[0] == "ip4" && net.ParseIP(parts[1]) == nil:
+	if len(parts) >= 2 && parts[0] == "ip4" && net.ParseIP(parts[1]) == nil {
 		return fmt.Errorf("%q is not an IPv4 address; write /dns/%s/... for a name", parts[1], parts[1])
-	case strings.Contains(s, "/p2p/") && strings.Contains(err.Error(), "p2p"):
-		return fmt.Errorf("what follows /p2p/ is not a peer ID; `p2ping id` on the other node prints it: %w", err)
+	}
+	for i, name := range parts {
+		value := ""
+		if i+1 < len(parts) {
+			value = parts[i+1]
+		}
+		switch name {
+		case "tcp", "udp":
+			if _, err := strconv.ParseUint(value, 10, 16); err != nil && value != "" {
+				return fmt.Errorf("port %q is not 1 to 65535", value)
+			}
+		case "p2p", "ipfs":
+			if _, err := peer.Decode(value); err != nil {
+				return badID(value)
+			}
+		}
 	}
 	return fmt.Errorf("it is not a multiaddr, such as /ip4/HOST/tcp/PORT/p2p/ID: %w", err)
+}
+
+// An Ed25519 peer ID, as p2ping's nodes have, in base 58.
+const (
+	idPrefix = "12D3KooW"
+	idLen    = 52
+)
+
+// badID says why s is not a peer ID. What its many decoders say is no help.
+func badID(s string) error {
+	const hint = "`p2ping id` on the other node prints it"
+	switch {
+	case s == "":
+		return errors.New("the peer ID after /p2p/ is missing; " + hint)
+	case strings.HasPrefix(s, idPrefix) && len(s) != idLen:
+		return fmt.Errorf("the peer ID after /p2p/ has %d characters and not %d; %s", len(s), idLen, hint)
+	case strings.HasPrefix(s, idPrefix):
+		return fmt.Errorf("the peer ID %s after /p2p/ is mistyped; %s", s, hint)
+	}
+	return fmt.Errorf("%q after /p2p/ is not a peer ID, which has %d characters and begins with %s; %s", s, idLen, idPrefix, hint)
 }
 
 // checkDialable says why no host of ours can dial addr, or nil.

@@ -86,12 +86,18 @@ func TestParseBootstrapRefuses(t *testing.T) {
 		{"/ip6/::/tcp/6001", "write the address of the machine"},
 		{"/ip6/fe80::1/tcp/6001", "link-local"},
 		{"/ip4/localhost/tcp/6001", "write /dns/localhost/"},
-		{"/ip4/127.0.0.1/tcp/66666", "not a multiaddr"},
+		{"/ip4/127.0.0.1/tcp/66666", `port "66666" is not 1 to 65535`},
+		{"/ip4/127.0.0.1/tcp/66666/p2p/" + testPeer, `port "66666" is not 1 to 65535`},
+		{"/ip4/127.0.0.1/tcp", "not a multiaddr"},
 		{"/ip4/127.0.0.1/tpc/6001", "not a multiaddr"},
 		{"/dnsaddr/bootstrap.example.org", "/p2p/ID"},
 
 		// IDs.
-		{"/ip4/127.0.0.1/tcp/6001/p2p/12D3KooW", "`p2ping id`"},
+		{"/ip4/127.0.0.1/tcp/6001/p2p/", "the peer ID after /p2p/ is missing; `p2ping id`"},
+		{"/ip4/127.0.0.1/tcp/6001/p2p/12D3KooW", "has 8 characters and not 52; `p2ping id`"},
+		{"/ip4/127.0.0.1/tcp/6001/p2p/" + testPeer + "x", "has 53 characters and not 52"},
+		{"/ip4/127.0.0.1/tcp/6001/p2p/" + testPeer[:51] + "0", testPeer[:51] + "0 after /p2p/ is mistyped"},
+		{"/ip4/127.0.0.1/tcp/6001/ipfs/PEER", `"PEER" after /p2p/ is not a peer ID, which has 52 characters and begins with 12D3KooW`},
 		{"/ip4/127.0.0.1/tcp/6001/p2p/" + testPeer + "/p2p/" + testPeer, "/p2p/ID must come last"},
 		{"/ip4/127.0.0.1/p2p/" + testPeer + "/tcp/6001", "/p2p/ID must come last"},
 

@@ -228,6 +228,7 @@ func (c *connector) attempt(ctx context.Context, t *target) error {
 // awaitLoss returns when the peer is not connected any more, or ctx ends.
 func (c *connector) awaitLoss(ctx context.Context, t *target) {
 	state := t.get()
+	c.dialer.learn(t.bootstrap, state.PeerID) // who answered at the address may then have dialled us first
 	c.logger.Info("connected to a bootstrap peer", "peer", state.PeerID, "address", state.Addr)
 	t.set(func(s *BootstrapState) {
 		s.Connected, s.Attempts, s.LastError, s.NextTry = true, 0, "", time.Time{}

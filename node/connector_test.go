@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -128,6 +129,34 @@ func TestConnectorLearns(t *testing.T) {
 		time.Sleep(15 * time.Second)
 		if s := c.state()[0]; !s.Connected || s.PeerID != first.ID() {
 			t.Errorf("%+v, not %s", s, first.ID())
+		}
+		first.Close()
+		second := net.host(1, nil)
+		time.Sleep(15 * time.Second)
+		if s := c.state()[0]; s.Connected || s.PeerID != first.ID() || !strings.Contains(s.LastError, second.ID().String()) {
+			t.Errorf("after another took its place: %+v", s)
+		}
+	})
+}
+
+// TestConnectorLearnsOfACaller is given an address without an ID, of a peer that
+// calls first: it remembers who it is all the same.
+func TestConnectorLearnsOfACaller(t *testing.T) {
+	low, high := keysInOrder(t)
+	synctest.Test(t, func(t *testing.T) {
+		net := newSimulated(t)
+		first := net.host(1, low)
+		self := net.host(2, high) // which leaves the other time to dial
+		c, stop := startConnector(t, self, nil, Bootstrap{Addr: simAddr(1)})
+		defer stop()
+		time.Sleep(minGrace / 2)
+		if s := c.state()[0]; s.PeerID != first.ID() || isConnected(self, first.ID()) {
+			t.Fatalf("before it calls: %+v", s)
+		}
+		connectHosts(t, first, self)
+		time.Sleep(lasting)
+		if s := c.state()[0]; !s.Connected {
+			t.Errorf("after it called: %+v", s)
 		}
 		first.Close()
 		second := net.host(1, nil)
@@ -318,7 +347,7 @@ func TestRetryDelay(t *testing.T) {
 		{1000, recentFor - 1, nil, recentCap},
 		{1000, recentFor, nil, absentCap},
 		{1000, absentFor, nil, missingCap},
-		{1 << 40, 1000 * time.Hour, nil, missingCap},
+		{math.MaxInt, 1000 * time.Hour, nil, missingCap},
 		{0, 1000 * time.Hour, nil, time.Second},
 		{0, 0, errWrongPeer, wrongRetry},
 		{0, 0, errTwin, wrongRetry},

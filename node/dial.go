@@ -39,6 +39,12 @@ var (
 	errWrongPeer = errors.New("wrong peer ID")
 )
 
+// What leads to a node's API instead, or to something else.
+var (
+	errHTTPServer = errors.New("an HTTP server answers there; write the node's P2P port, such as 6001 where its HTTP port is 3001")
+	errNotLibp2p  = errors.New("what answers there is not a libp2p node; write a node's P2P port, such as 6001 where its HTTP port is 3001")
+)
+
 // dialer connects to peers by address, and learns who they are where the
 // address does not say it. Its methods may be called at any time.
 type dialer struct {
@@ -103,11 +109,18 @@ func (d *dialer) dial(ctx context.Context, b Bootstrap, id peer.ID) error {
 	if err := d.host.Connect(ctx, peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{b.Addr}}); err != nil {
 		return d.explain(ctx, Bootstrap{Addr: b.Addr, ID: id}, err)
 	}
+	d.learn(b, id)
+	return nil
+}
+
+// learn remembers who is at b's address, if b did not say it and nobody is
+// remembered there.
+func (d *dialer) learn(b Bootstrap, id peer.ID) {
 	if b.ID != "" {
-		return nil
+		return
 	}
 	if _, known := d.learned.lookup(b.Addr.String()); known {
-		return nil
+		return
 	}
 	if _, err := d.learned.remember(b.Addr.String(), id, time.Now()); err != nil {
 		d.logger.Warn("a learned peer ID is not remembered", "err", err)
@@ -115,7 +128,6 @@ func (d *dialer) dial(ctx context.Context, b Bootstrap, id peer.ID) error {
 	// After it is on disk: who reads this may rely on it.
 	d.logger.Info("learned the peer ID of a node whose address lacked it, and will accept no other there",
 		"address", b.Addr, "peer", id, "file", d.learned.path())
-	return nil
 }
 
 func (d *dialer) clearBackoff(id peer.ID) {
@@ -215,14 +227,19 @@ func selfAt(addr ma.Multiaddr, err error) bool {
 func reason(ctx context.Context, addr ma.Multiaddr, err error) error {
 	if dial, ok := errors.AsType[*swarm.DialError](err); ok && len(dial.DialErrors) > 0 {
 		err = dial.DialErrors[0].Cause
+		_, _, isIP := endpoint(addr)
 		for _, e := range dial.DialErrors {
-			if e.Address.Equal(addr) {
+			// Of what a name resolves to, rather an address where somebody answers.
+			if e.Address.Equal(addr) || !isIP && portOf(e.Address) == portOf(addr) && foreign(e.Cause) != nil {
 				err = e.Cause
 			}
 		}
 	}
 	if lookup := lookupError(ctx, addr); lookup != nil {
 		err = lookup
+	}
+	if answer := foreign(err); answer != nil {
+		return answer
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, network.ErrReset) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return errors.New("it hung up: is it a libp2p node?")
@@ -244,6 +261,18 @@ func reason(ctx context.Context, addr ma.Multiaddr, err error) error {
 		return errors.New(text[i+len(": "):])
 	}
 	return err
+}
+
+// foreign says what answered a dial if it can be told to be no libp2p node, or
+// nil. The errors of WebSocket and multistream have text only.
+func foreign(err error) error {
+	switch text := err.Error(); {
+	case strings.HasSuffix(text, "websocket: bad handshake"):
+		return errHTTPServer
+	case strings.HasSuffix(text, "message did not have trailing newline"): // HTTP's 400 is one
+		return errNotLibp2p
+	}
+	return nil
 }
 
 func lookupReason(err *net.DNSError) string {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -176,5 +177,9 @@ func writeWhole(dir *os.Root, name string, data []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	err = d.Sync()
+	if runtime.GOOS == "windows" {
+		err = nil // it can't sync directories, and journals what is done to them
+	}
+	return errors.Join(err, d.Close())
 }

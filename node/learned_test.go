@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,9 +99,26 @@ func findTransport(t *testing.T, addrs []ma.Multiaddr, transport string) ma.Mult
 	return nil
 }
 
+// startBelow starts a host at a port below those that systems give out by
+// themselves: when the host is closed, another can be had there.
+func startBelow(t *testing.T) host.Host {
+	t.Helper()
+	for port := 10000 + rand.IntN(20000); ; port++ {
+		h, err := NewHost(HostConfig{Key: newKey(t), Listen: ListenAt(ma.StringCast("/ip4/127.0.0.1"), port)})
+		if errors.Is(err, ErrPortInUse) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { h.Close() })
+		return h
+	}
+}
+
 // TestLearnedRefusesAnother puts another node at a learned address.
 func TestLearnedRefusesAnother(t *testing.T) {
-	first := startHost(t, HostConfig{})
+	first := startBelow(t)
 	addr := addrOf(t, first, "tcp")
 	dir := t.TempDir()
 	client := startHost(t, HostConfig{})
@@ -135,12 +155,6 @@ func TestLearnedRefusesAnother(t *testing.T) {
 func TestDialErrors(t *testing.T) {
 	h := startHost(t, HostConfig{})
 	other := startHost(t, HostConfig{})
-	closed, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closedAddr := closed.Addr()
-	closed.Close()
 	hangUp, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -155,6 +169,15 @@ func TestDialErrors(t *testing.T) {
 			c.Close()
 		}
 	}()
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	// Nobody listens at this end of a connection, nor can while it lasts.
+	held, err := net.Dial("tcp4", web.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	closedAddr := held.LocalAddr()
 	tcp := func(a net.Addr) string { return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", a.(*net.TCPAddr).Port) }
 
 	d := newTestDialer(t, h, nil, nil)
@@ -167,6 +190,9 @@ func TestDialErrors(t *testing.T) {
 		{"refused, to learn", tcp(closedAddr), nil, tcp(closedAddr) + ": connection refused"},
 		{"hung up", tcp(hangUp.Addr()) + "/p2p/" + testPeer, nil, "is it a libp2p node?"},
 		{"hung up, to learn", tcp(hangUp.Addr()) + "/ws", nil, ""},
+		{"HTTP port", tcp(web.Listener.Addr()) + "/ws/p2p/" + testPeer, errHTTPServer, "write the node's P2P port, such as 6001"},
+		{"HTTP port, to learn", fmt.Sprintf("ws://localhost:%d", web.Listener.Addr().(*net.TCPAddr).Port), errHTTPServer, "/ws: "},
+		{"HTTP port, TCP", tcp(web.Listener.Addr()), errNotLibp2p, "write a node's P2P port, such as 6001"},
 		{"no such name", "/dns/nothing.invalid/tcp/6001/p2p/" + testPeer, nil, `resolving "nothing.invalid": `},
 		{"no such name, to learn", "ws://nothing.invalid:6001", nil, `resolving "nothing.invalid": `},
 		{"wrong", addrOf(t, other, "tcp").String() + "/p2p/" + testPeer, errWrongPeer, testPeer + " was named, but " + other.ID().String() + " answers"},

@@ -59,7 +59,7 @@ func listen(n network.Network, addrs []ma.Multiaddr, logger *slog.Logger) error 
 		switch {
 		case err == nil:
 			continue
-		case errors.Is(err, syscall.EADDRINUSE):
+		case errors.Is(err, ErrPortInUse):
 			return &PortInUseError{Addr: addr, Port: portOf(addr), Err: err}
 		case errors.Is(err, syscall.EACCES):
 			return fmt.Errorf("listening on %s: %w: ports below 1024 belong to root; choose another with --p2p-port", addr, err)
