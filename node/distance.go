@@ -55,8 +55,10 @@ const (
 	// and has declined or cut the link again, having enough that it likes better.
 	graftPatience = 13 * time.Second
 	// firstRest is how long it is not wanted then, and another in its place;
-	// twice as long each time after that, up to maxRest.
-	firstRest = 5 * time.Minute
+	// twice as long each time after that, up to maxRest. It is a little more than
+	// GossipSub's backoff: where meshes fill up, near peers cut each other off
+	// before anybody has measured anything, and can't be asked for a minute.
+	firstRest = 70 * time.Second
 	maxRest   = 2 * time.Hour
 )
 

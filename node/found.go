@@ -24,6 +24,7 @@ func (n *Node) wireDiscovery(cfg Config) (err error) {
 		Host:       n.host,
 		Topic:      n.topic,
 		Peers:      n.topicPeers,
+		Member:     n.gossip.members.has,
 		Dial:       n.dialer.dialFound,
 		Kept:       n.connector.keeps,
 		Dir:        cfg.Dir,
@@ -48,6 +49,16 @@ func (d *dialer) dialFound(ctx context.Context, info peer.AddrInfo) error {
 	if isConnected(d.host, info.ID) {
 		return nil
 	}
+	return d.dialOnly(ctx, info)
+}
+
+// dialOnly connects to a peer that is not connected, at the addresses given and
+// nowhere else. By itself libp2p would also dial all that the peer has ever said
+// of where it is: hundreds of addresses, of anybody, and names, which lead
+// wherever their owner wants them to, such as into the network that this node is
+// in.
+func (d *dialer) dialOnly(ctx context.Context, info peer.AddrInfo) error {
+	d.host.Peerstore().ClearAddrs(info.ID)
 	d.clearBackoff(info.ID)
 	return d.host.Connect(ctx, info)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	ma "github.com/multiformats/go-multiaddr"
 )
 
@@ -37,12 +38,13 @@ func TestManyOnLoopback(t *testing.T) {
 	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
+	const patience = 3 * time.Minute // of a busy machine: how long it takes is for TestManyFindEnough to say
+	deadline := time.After(patience)
 	for slices.ContainsFunc(nodes, func(n *Node) bool { return !n.enough() }) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("not all have enough peers after 30 s")
+			t.Fatalf("not all have enough peers after %v", patience)
 		}
 	}
 	t.Logf("%d nodes have enough peers after %v", count, time.Since(start))
@@ -217,8 +219,8 @@ func TestTwoNodesWithOneKey(t *testing.T) {
 		tn, end := twin.live(t, s, hub)
 		time.Sleep(10 * time.Minute)
 		const clear = "another node uses this node's identity"
-		if a.log.count(clear)+twin.log.count(clear) == 0 {
-			t.Errorf("nobody says so:\n%s\n%s", a.log.all.String(), twin.log.all.String())
+		if a.log.count(clear) == 0 || twin.log.count(clear) == 0 {
+			t.Errorf("not both say so:\n%s\n%s", a.log.all.String(), twin.log.all.String())
 		}
 		t.Logf("it was said %d and %d times", a.log.count(clear), twin.log.count(clear))
 		t.Log(an.Readiness(), tn.Readiness())
@@ -227,6 +229,26 @@ func TestTwoNodesWithOneKey(t *testing.T) {
 		sees(t, an, hub)
 		if r := an.Readiness(); !r.Ready || fmt.Sprint(r.Reasons) != "[]" {
 			t.Errorf("with the twin gone: %+v", r)
+		}
+	})
+}
+
+// TestDialsFoundPeersWhereTheyAreTold has a peer that was found have claimed to be
+// elsewhere too, while it was connected.
+func TestDialsFoundPeersWhereTheyAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSimulated(t)
+		a, b := s.host(1, newKey(t)), s.host(2, newKey(t))
+		claims := []ma.Multiaddr{ma.StringCast("/dns4/inside.example.org/tcp/80"), ma.StringCast("/ip4/192.168.1.1/tcp/80")}
+		a.Peerstore().AddAddrs(b.ID(), claims, peerstore.RecentlyConnectedAddrTTL)
+		d := &dialer{host: a, logger: testLogger(t)}
+		if err := d.dialFound(t.Context(), peer.AddrInfo{ID: b.ID(), Addrs: []ma.Multiaddr{simAddr(2)}}); err != nil {
+			t.Error(err)
+		}
+		for _, addr := range a.Peerstore().Addrs(b.ID()) {
+			if slices.ContainsFunc(claims, addr.Equal) {
+				t.Errorf("%s is dialled", addr)
+			}
 		}
 	})
 }

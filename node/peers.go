@@ -12,6 +12,12 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
+// fleeting is how long a connection by a stranger must hold for the stranger to
+// be listed. Who asks one question and goes, as a crawl of the map does, is
+// nobody's peer. It goes by the connection and not by what the stranger says of
+// itself, so that nobody can hide.
+const fleeting = 2 * time.Second
+
 // PeerInfo describes a connected peer. Where there are several connections to
 // it, all but Addresses is of the oldest.
 type PeerInfo struct {
@@ -46,6 +52,8 @@ type peerView struct {
 }
 
 // listPeers describes every connected peer, those connected longest first.
+// Strangers, who have dialled this node and are not on the topic, are listed
+// once they have stayed for a moment: see fleeting.
 func listPeers(h host.Host, view peerView) []PeerInfo {
 	var infos []PeerInfo
 	for _, id := range h.Network().Peers() {
@@ -71,6 +79,9 @@ func listPeers(h host.Host, view peerView) []PeerInfo {
 			info.Found = "incoming"
 		default:
 			info.Found = "manual"
+		}
+		if info.Found == "incoming" && !info.OnTopic && time.Since(info.ConnectedAt) < fleeting {
+			continue
 		}
 		infos = append(infos, info)
 	}

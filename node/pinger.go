@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -99,13 +100,15 @@ func (p *pinger) run(ctx context.Context) {
 						p.measure(ctx, id)
 					})
 				default: // too many under way: with the next round
+					p.putOff(id)
 				}
 			}
 		}
 	}
 }
 
-// due returns whom to measure now, and sets when each is measured next.
+// due returns whom to measure now, those first that this node keeps, and sets when
+// each is measured next.
 func (p *pinger) due(now time.Time) []peer.ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -122,22 +125,34 @@ func (p *pinger) due(now time.Time) []peer.ID {
 		if now.Before(state.next) {
 			continue
 		}
-		interval := pingInterval
+		interval, place := pingInterval, len(due)
 		if p.keep(id) {
-			interval = keptInterval
+			interval, place = keptInterval, 0
 		}
 		interval = min(interval, secondPing<<min(state.asked, 10))
 		state.asked++
 		// A quarter of jitter, so that nodes started together don't ping together.
 		state.next = now.Add(interval - time.Duration(mathrand.Int64N(int64(interval/4))))
-		due = append(due, id)
+		due = slices.Insert(due, place, id)
 	}
 	return due
 }
 
+// putOff has a peer that is due be due again.
+func (p *pinger) putOff(id peer.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if state := p.peers[id]; state != nil {
+		state.asked--
+		state.next = time.Time{}
+	}
+}
+
 // measure pings a peer once, and closes the connections to one that this node
-// keeps and that has not answered for some time.
+// keeps and that has not answered for some time: not one that was made meanwhile,
+// as it may have started again.
 func (p *pinger) measure(ctx context.Context, id peer.ID) {
+	conns := p.host.Network().ConnsToPeer(id)
 	rtt, err := pingOnce(ctx, p.host, id)
 	if ctx.Err() != nil {
 		return
@@ -150,8 +165,10 @@ func (p *pinger) measure(ctx context.Context, id peer.ID) {
 		return
 	}
 	p.logger.Warn("a peer does not answer, connecting again", "peer", id)
-	if err := p.host.Network().ClosePeer(id); err != nil {
-		p.logger.Debug("closing a peer that does not answer", "peer", id, "err", err)
+	for _, c := range conns {
+		if err := c.Close(); err != nil {
+			p.logger.Debug("closing a peer that does not answer", "peer", id, "err", err)
+		}
 	}
 }
 
@@ -198,9 +215,12 @@ func (p *pinger) missed(id peer.ID, timedOut bool) bool {
 	if !p.keep(id) {
 		return false
 	}
-	state.missed++
 	state.next = time.Now() // again at once
-	return state.missed >= goneAfter
+	if state.missed++; state.missed < goneAfter {
+		return false
+	}
+	state.missed = 0
+	return true
 }
 
 // pingOnce measures one round trip, within pingTimeout.

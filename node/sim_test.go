@@ -28,8 +28,14 @@ type simulated struct {
 
 func newSimulated(t *testing.T) *simulated {
 	t.Helper()
+	return newSimulatedAt(t, 10*time.Millisecond)
+}
+
+// newSimulatedAt is one where anyone is so far from anyone.
+func newSimulatedAt(t *testing.T, far time.Duration) *simulated {
+	t.Helper()
 	s := &simulated{t: t, wire: &simnet.Simnet{
-		LatencyFunc: simnet.StaticLatency(10 * time.Millisecond),
+		LatencyFunc: simnet.StaticLatency(far),
 		Logger:      slog.New(slog.DiscardHandler), // it reports every packet to a host that is down
 	}}
 	s.wire.Start()

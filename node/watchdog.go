@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,8 +13,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"p2ping/node/discovery"
 )
 
 // Times and bounds of the watchdog.
@@ -67,6 +70,7 @@ type watchdog struct {
 
 // watched is a peer that is missing from the topic, or was.
 type watched struct {
+	since   time.Time // since when it is missing
 	due     time.Time // when it counts as deaf; zero: it is on the topic
 	bounces int
 	last    time.Time // when it was last bounced
@@ -108,7 +112,7 @@ func (w *watchdog) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case id := <-w.suspects:
-			w.expect(id, time.Now().Add(suspectAfter))
+			w.expect(id, time.Now(), suspectAfter)
 			check.Reset(suspectAfter)
 		case conn := <-w.doubles:
 			w.testOlder(ctx, conn)
@@ -120,15 +124,15 @@ func (w *watchdog) run(ctx context.Context) {
 	}
 }
 
-// expect sets when a peer that is not on the topic counts as deaf.
-func (w *watchdog) expect(id peer.ID, due time.Time) {
+// expect sets when a peer that is not on the topic now counts as deaf.
+func (w *watchdog) expect(id peer.ID, now time.Time, after time.Duration) {
 	p := w.watched[id]
 	if p == nil {
 		p = &watched{}
 		w.watched[id] = p
 	}
-	if p.due.IsZero() || due.Before(p.due) {
-		p.due = due
+	if due := now.Add(after); p.due.IsZero() || due.Before(p.due) {
+		p.since, p.due = now, due
 	}
 }
 
@@ -145,8 +149,11 @@ func (w *watchdog) look(ctx context.Context, now time.Time) {
 		case onTopic[id]:
 			delete(w.watched, id)
 		case w.host.Network().Connectedness(id) == network.Connected && w.speaksGossipSub(id):
-			if p := w.watched[id]; p == nil || p.due.IsZero() {
-				w.expect(id, now.Add(deafAfter))
+			switch p := w.watched[id]; {
+			case p == nil || p.due.IsZero():
+				w.expect(id, now, deafAfter)
+			case w.renewed(id, p.since):
+				p.since, p.due = now, now.Add(p.due.Sub(p.since))
 			}
 			w.judge(ctx, id, now)
 		}
@@ -160,6 +167,14 @@ func (w *watchdog) look(ctx context.Context, now time.Time) {
 			delete(w.watched, id)
 		}
 	}
+}
+
+// renewed reports whether all connections to a peer were made after a time: on
+// those, both sides tell each other anew.
+func (w *watchdog) renewed(id peer.ID, since time.Time) bool {
+	return !slices.ContainsFunc(w.host.Network().ConnsToPeer(id), func(c network.Conn) bool {
+		return !c.Stat().Opened.After(since)
+	})
 }
 
 // judge bounces a peer that is due.
@@ -191,10 +206,16 @@ func restAfter(n int) time.Duration {
 	return min(bounceRest<<min(n-maxBounces, 9), maxBounceRest)
 }
 
+// speaksGossipSub reports whether a peer speaks GossipSub, or has not said what it
+// speaks: libp2p asks once on each connection, and pubsub, when that failed, waits
+// for the answer for ever.
 func (w *watchdog) speaksGossipSub(id peer.ID) bool {
 	protocols, err := w.host.Peerstore().GetProtocols(id)
 	if err != nil {
 		return false
+	}
+	if len(protocols) == 0 {
+		return true
 	}
 	for _, p := range protocols {
 		if strings.HasPrefix(string(p), "/meshsub/") {
@@ -208,23 +229,16 @@ func (w *watchdog) speaksGossipSub(id peer.ID) bool {
 func (w *watchdog) bounce(ctx context.Context, id peer.ID) {
 	conns := w.host.Network().ConnsToPeer(id)
 	last := directionOf(conns)
-	addrs := w.host.Peerstore().Addrs(id)
-	for _, c := range conns {
-		if c.Stat().Direction == network.DirOutbound {
-			addrs = append(addrs, c.RemoteMultiaddr())
-		}
-	}
+	addrs := wayBack(conns, w.host.Peerstore().Addrs(id))
 	if err := w.host.Network().ClosePeer(id); err != nil {
 		w.logger.Debug("closing a deaf peer", "peer", id, "err", err)
 	}
-	// Disconnecting shortens what the peerstore remembers.
-	w.host.Peerstore().AddAddrs(id, addrs, peerstore.TempAddrTTL)
 	pause := grace(w.host.ID(), id, last, rand.Float64())
 	for range redials {
 		if !wait(ctx, pause) || isConnected(w.host, id) {
 			return
 		}
-		err := w.redial(ctx, id, addrs)
+		err := w.redial(ctx, peer.AddrInfo{ID: id, Addrs: addrs})
 		if err == nil {
 			return
 		}
@@ -233,11 +247,32 @@ func (w *watchdog) bounce(ctx context.Context, id peer.ID) {
 	}
 }
 
-func (w *watchdog) redial(ctx context.Context, id peer.ID, addrs []ma.Multiaddr) error {
+// wayBack returns where to dial a peer again: where it was dialled, and of what
+// it claims what is at the IP address that it came from. Else any peer could have
+// this node dial whomever it likes, by claiming to be there and staying off the
+// topic.
+func wayBack(conns []network.Conn, claimed []ma.Multiaddr) []ma.Multiaddr {
+	var addrs []ma.Multiaddr
+	from := make(map[netip.Addr]bool)
+	for _, c := range conns {
+		if c.Stat().Direction == network.DirOutbound {
+			addrs = append(addrs, c.RemoteMultiaddr())
+		}
+		if ip, _, ok := endpoint(c.RemoteMultiaddr()); ok {
+			from[ip] = true
+		}
+	}
+	claimed = slices.DeleteFunc(slices.Clone(claimed), func(a ma.Multiaddr) bool {
+		ip, _, ok := endpoint(a)
+		return !ok || !from[ip]
+	})
+	return ma.Unique(append(addrs, discovery.Takeable(claimed, conns)...))
+}
+
+func (w *watchdog) redial(ctx context.Context, info peer.AddrInfo) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	w.dialer.clearBackoff(id)
-	return w.host.Connect(ctx, peer.AddrInfo{ID: id, Addrs: addrs})
+	return w.dialer.dialOnly(ctx, info)
 }
 
 // wait sleeps for d and reports whether it did, rather than ctx ending.

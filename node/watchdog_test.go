@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -9,6 +11,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	ma "github.com/multiformats/go-multiaddr"
 )
 
 // receives reports whether what from publishes now reaches to within a second.
@@ -118,6 +122,52 @@ func TestWatchdogHealsAnExhaustedPeer(t *testing.T) {
 	})
 }
 
+// watch has a watchdog at work until it is told to stop.
+func (m *testMember) watch(t *testing.T) (w *watchdog, stop func()) {
+	t.Helper()
+	w = m.newWatchdog(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		w.run(ctx)
+		close(done)
+	}()
+	return w, func() {
+		cancel()
+		<-done
+	}
+}
+
+// TestWatchdogHealsAnUnidentifiedPeer breaks the stream by which one peer asks the
+// other what it speaks, which is not asked again, and what pubsub waits for.
+func TestWatchdogHealsAnUnidentifiedPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newSimulated(t)
+		a := joinTopic(t, net.host(1, nil), "topic")
+		b := joinTopic(t, net.host(2, nil), "topic")
+		a.host.Peerstore().AddAddrs(b.host.ID(), listening(b.host), peerstore.TempAddrTTL)
+		conn, err := a.host.Network().DialPeer(t.Context(), b.host.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond) // the question is under way
+		broken := 0
+		for _, s := range conn.GetStreams() {
+			if s.Stat().Direction == network.DirOutbound {
+				s.Reset()
+				broken++
+			}
+		}
+		if time.Sleep(time.Second); broken != 1 || a.has(b.host.ID()) {
+			t.Fatalf("%d streams are broken, and a knows that b is on the topic: %v", broken, a.has(b.host.ID()))
+		}
+		_, stop := a.watch(t)
+		time.Sleep(deafAfter + 2*watchInterval)
+		checkHears(t, a, b)
+		stop()
+	})
+}
+
 // TestWatchdogHealsAMutualDial makes two connections at once and closes one.
 func TestWatchdogHealsAMutualDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -156,6 +206,30 @@ func TestWatchdogHealsAMutualDial(t *testing.T) {
 	})
 }
 
+// TestWatchdogGivesANewConnectionTime has a peer, 300 ms away, lose its connection
+// and make another one. It is told of the topic anew on that, which takes a moment.
+func TestWatchdogGivesANewConnectionTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newSimulatedAt(t, 300*time.Millisecond)
+		a := joinTopic(t, net.host(1, nil), "topic")
+		b := joinTopic(t, net.host(2, nil), "topic")
+		connectHosts(t, b.host, a.host)
+		w, stop := a.watch(t)
+		time.Sleep(watchInterval + watchInterval/2)
+		a.host.Network().ClosePeer(b.host.ID())
+		w.suspect(b.host.ID()) // by its stream
+		time.Sleep(time.Second)
+		connectHosts(t, b.host, a.host)
+		conns := a.host.Network().ConnsToPeer(b.host.ID())
+		time.Sleep(deafAfter)
+		if now := a.host.Network().ConnsToPeer(b.host.ID()); !slices.Equal(conns, now) {
+			t.Errorf("the connections were %v and are %v", conns, now)
+		}
+		checkHears(t, a, b)
+		stop()
+	})
+}
+
 // TestWatchdogLeavesOtherTopicsAlone meets an honest peer on another topic.
 func TestWatchdogLeavesOtherTopicsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -177,13 +251,7 @@ func TestWatchdogLeavesOtherTopicsAlone(t *testing.T) {
 		}})
 		connectHosts(t, a.host, b.host)
 		connectHosts(t, a.host, c)
-		w := a.newWatchdog(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			w.run(ctx)
-			close(done)
-		}()
+		_, stop := a.watch(t)
 		time.Sleep(bounceRest - time.Minute)
 		if got := count(b.host.ID()); got != 1+maxBounces {
 			t.Errorf("%d connections to a peer on another topic, not %d", got, 1+maxBounces)
@@ -210,7 +278,33 @@ func TestWatchdogLeavesOtherTopicsAlone(t *testing.T) {
 		b.topic = topic
 		time.Sleep(2 * time.Second)
 		checkHears(t, a, b)
-		cancel()
-		<-done
+		stop()
+	})
+}
+
+// TestWatchdogDialsNobodyElse has a peer that claims to be at hundreds of
+// addresses, some of them names, dial a node and stay off its topic. The node
+// dials it again where it came from, and nobody else.
+func TestWatchdogDialsNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newSimulated(t)
+		a := joinTopic(t, net.host(1, nil), "topic")
+		b := joinTopic(t, net.host(2, nil), "another")
+		connectHosts(t, b.host, a.host)
+		time.Sleep(time.Second)
+		claims := []ma.Multiaddr{ma.StringCast("/dns4/inside.example.org/tcp/80")}
+		for i := range 300 {
+			claims = append(claims, ma.StringCast(fmt.Sprintf("/ip4/1.1.%d.%d/udp/53/quic-v1", i/256, i%256)))
+		}
+		a.host.Peerstore().AddAddrs(b.host.ID(), claims, peerstore.ConnectedAddrTTL)
+		w := a.newWatchdog(t)
+		w.bounce(t.Context(), b.host.ID())
+		if !isConnected(a.host, b.host.ID()) {
+			t.Error("the peer is not dialled where it came from")
+		}
+		dialled := a.host.Peerstore().Addrs(b.host.ID())
+		if slices.ContainsFunc(dialled, func(addr ma.Multiaddr) bool { return slices.ContainsFunc(claims, addr.Equal) }) {
+			t.Errorf("%v are dialled", dialled)
+		}
 	})
 }
