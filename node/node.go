@@ -47,6 +47,7 @@ import (
 	"p2ping/node/entry"
 	"p2ping/node/ledger"
 	"p2ping/node/status"
+	"p2ping/node/streams"
 )
 
 // DefaultTopic is the GossipSub topic of a network that names no other.
@@ -120,17 +121,28 @@ type Node struct {
 	watchdog  *watchdog
 	pinger    *pinger
 	reached   *reached
+	company   company
 	distance  *distance         // nil when the mesh is left to chance
 	finder    *discovery.Finder // nil without discovery
 	mapper    *status.Mapper
 
-	running sync.WaitGroup // Run, if it was called
-	stop    context.CancelFunc
-	stopped context.Context // done when Close was called
+	work *streams.Work // Run, if it was called
+}
+
+// OtherTopicError is why a node does not start on a ledger of another topic: it
+// would show pings as this topic's that no peer of it takes.
+type OtherTopicError struct {
+	// Topic is whose entries the ledger holds.
+	Topic string
+}
+
+func (e *OtherTopicError) Error() string {
+	return fmt.Sprintf("the ledger holds pings of the topic %q", e.Topic)
 }
 
 // New makes a node on cfg.Host and joins the topic. Until Run, it answers
-// catch-up but connects to nobody. The caller must call Close.
+// catch-up but connects to nobody. The caller must call Close. Its error is an
+// [OtherTopicError] when the ledger holds entries of another topic.
 func New(cfg Config) (*Node, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -150,6 +162,9 @@ func New(cfg Config) (*Node, error) {
 	if key := cfg.Host.Peerstore().PrivKey(cfg.Host.ID()); key == nil || key.Type() != crypto.Ed25519 {
 		return nil, errors.New("the host's identity is not Ed25519: only such can author pings")
 	}
+	if err := checkLedger(cfg.Ledger, cfg.Topic); err != nil {
+		return nil, err
+	}
 	n := &Node{
 		host:      cfg.Host,
 		ledger:    cfg.Ledger,
@@ -160,13 +175,30 @@ func New(cfg Config) (*Node, error) {
 		startedAt: time.Now(),
 		metrics:   newMetrics(),
 		inbox:     newInbox(),
+		company:   company{logger: cfg.Logger},
+		work:      streams.NewWork(),
 	}
-	n.stopped, n.stop = context.WithCancel(context.Background())
 	n.batcher = newBatcher(n.publishEntry)
 	if err := n.wire(cfg); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
+}
+
+// checkLedger fails when a ledger holds entries of another topic than the one
+// given. All that it holds are of one, as each entry is admitted for the topic of
+// the first: one is enough to look at.
+func checkLedger(l *ledger.Ledger, topic string) error {
+	for r, err := range l.Range(entry.Key{Time: l.State().Floor}, entry.LastKey()) {
+		if err != nil {
+			return fmt.Errorf("reading the ledger: %w", err)
+		}
+		if r.Entry.Topic != topic {
+			return &OtherTopicError{Topic: r.Entry.Topic}
+		}
+		break
+	}
+	return nil
 }
 
 // wire makes the parts that talk to the network.
@@ -192,7 +224,6 @@ func (n *Node) wire(cfg Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("starting catch-up: %w", err)
 	}
-	n.receipts = newReceipts(n.host, n.ledger, n.logger, n.catchup.PeerJoined, n.stopped.Done())
 	if err := n.wireConnections(cfg); err != nil {
 		return err
 	}
@@ -207,6 +238,7 @@ func (n *Node) wire(cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
+	n.receipts = newReceipts(n.host, n.ledger, n.logger, n.catchup.PeerJoined, n.gossip.members.has)
 	if err := n.wireDiscovery(cfg); err != nil {
 		return err
 	}
@@ -223,11 +255,13 @@ func (n *Node) wire(cfg Config) (err error) {
 // called; then it returns nil, once all that it started has ended. It is
 // called once.
 func (n *Node) Run(ctx context.Context) error {
-	n.running.Add(1)
-	defer n.running.Done()
+	if !n.work.Begin() {
+		return nil
+	}
+	defer n.work.End()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(n.stopped, cancel)()
+	defer context.AfterFunc(n.work.Context(), cancel)()
 
 	var work sync.WaitGroup
 	defer work.Wait()
@@ -238,6 +272,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work.Go(func() { n.watchdog.run(ctx) })
 	work.Go(func() { n.pinger.run(ctx) })
 	work.Go(func() { n.reached.run(ctx) })
+	work.Go(func() { n.company.run(ctx) })
 	if n.distance != nil {
 		work.Go(func() { n.distance.run(ctx) })
 	}
@@ -260,8 +295,8 @@ func (n *Node) report(ctx context.Context, what string, run func(context.Context
 // Close stops the node, waits for Run, and leaves host and ledger to be closed
 // by whoever created them. It may be called more than once.
 func (n *Node) Close() error {
-	n.stop()
-	n.running.Wait()
+	n.work.Close()
+	n.batcher.stop() // or who waits for a Run that never was would wait for ever
 	if n.receipts != nil {
 		n.receipts.close()
 	}
@@ -287,7 +322,7 @@ func (n *Node) Ledger() *ledger.Ledger { return n.ledger }
 func (n *Node) topicPeers() []peer.ID { return n.gossip.members.list() }
 
 func (n *Node) peerJoined(id peer.ID) {
-	n.logger.Debug("a peer joined the topic", "peer", id)
+	n.company.came(id, n.gossip.members.count())
 	n.catchup.PeerJoined(id)
 	if n.finder != nil {
 		n.finder.PeerJoined(id)
@@ -295,7 +330,7 @@ func (n *Node) peerJoined(id peer.ID) {
 }
 
 func (n *Node) peerLeft(id peer.ID) {
-	n.logger.Debug("a peer left the topic", "peer", id)
+	n.company.went(id, n.gossip.members.count())
 	if n.finder != nil {
 		n.finder.PeerLeft(id)
 	}

@@ -3,9 +3,11 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +16,7 @@ import (
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
@@ -92,6 +95,40 @@ func TestReceiptsNameWhoStoredThePing(t *testing.T) {
 	})
 }
 
+// TestPublishOfANodeThatNeverRan closes a node instead of running it: nobody waits
+// for it any more.
+func TestPublishOfANodeThatNeverRan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := openLedger(t, 0)
+		n, err := New(Config{Host: newSimulated(t).host(1, newKey(t)), Ledger: l})
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits := make(chan error, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err := n.Publish(ctx, "too early")
+			waits <- err
+		}()
+		time.Sleep(time.Second)
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-waits; !errors.Is(err, ErrStopped) {
+			t.Errorf("what waited for the node to run: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := n.Publish(ctx, "too late"); !errors.Is(err, ErrStopped) {
+			t.Errorf("what came after it was closed: %v", err)
+		}
+		if err := errors.Join(n.host.Close(), l.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestReceiptsWaitForPeersToCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t)
@@ -115,29 +152,78 @@ func TestReceiptsWaitForPeersToCome(t *testing.T) {
 	})
 }
 
-func TestReceiptRequestsAreBounded(t *testing.T) {
-	r := &receipts{byPeer: make(map[peer.ID]int)}
-	for range maxPeerReceiptWaits {
-		if !r.begin("a") {
-			t.Fatal("refused below the bound")
+// TestReceiptsAskWhoComesBack has a peer lose its connection while it is waited for,
+// and come back.
+func TestReceiptsAskWhoComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSimulated(t)
+		author := startNode(t, s.host(1, newKey(t)), Config{})
+		other := s.host(2, newKey(t))
+		joinTopic(t, other, DefaultTopic)
+		var asked atomic.Int32
+		other.SetStreamHandler(receiptProtocol, func(s network.Stream) {
+			if asked.Add(1) == 1 {
+				io.Copy(io.Discard, s) // until it breaks
+				return
+			}
+			s.Write([]byte{receiptStored})
+			s.Close()
+		})
+		connectHosts(t, other, author.host)
+		time.Sleep(time.Second)
+		p, err := author.Publish(t.Context(), "who has this?")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if r.begin("a") {
-		t.Errorf("one peer got more than %d waits", maxPeerReceiptWaits)
-	}
-	if !r.begin("b") {
-		t.Error("a greedy peer shut another out")
-	}
-	for i := r.total; i < maxReceiptWaits; i++ {
-		r.begin(peer.ID(fmt.Sprint(i)))
-	}
-	if r.begin("z") {
-		t.Errorf("all peers together got more than %d waits", maxReceiptWaits)
-	}
-	r.end("a")
-	if !r.begin("z") {
-		t.Error("a free place was refused")
-	}
+		got := make(chan []Receipt)
+		go func() { got <- author.Receipts(t.Context(), p, 1) }()
+		time.Sleep(time.Second)
+		other.Network().ClosePeer(author.host.ID())
+		time.Sleep(time.Second)
+		connectHosts(t, other, author.host)
+		if got := <-got; len(got) != 1 || got[0].PeerID != other.ID() {
+			t.Errorf("Receipts = %v, asked %d times: want the one that came back", got, asked.Load())
+		}
+	})
+}
+
+// TestReceiptRequestsAreBounded has others wait for receipts at a node.
+func TestReceiptRequestsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSimulated(t)
+		hub := startNode(t, s.host(1, newKey(t)), Config{})
+		asker := startNode(t, s.host(2, newKey(t)), Config{})
+		connectHosts(t, asker.host, hub.host)
+		time.Sleep(2 * time.Second)
+		p, err := asker.Publish(t.Context(), "who has this?")
+		if err != nil {
+			t.Fatal(err)
+		}
+		places := hub.receipts.places
+		take := func(name string, member bool) (got int) {
+			for i := range maxReceiptWaits {
+				if places.Take(peer.ID(strings.ReplaceAll(name, "#", strconv.Itoa(i))), member) {
+					got++
+				}
+			}
+			return got
+		}
+		if n := take("one stranger", false); n != maxPeerReceiptWaits {
+			t.Errorf("one peer got %d waits, not %d", n, maxPeerReceiptWaits)
+		}
+		if n := take("stranger #", false); n != maxReceiptWaits/2-maxPeerReceiptWaits {
+			t.Errorf("strangers got %d waits more", n)
+		}
+		if err := asker.receipts.askOne(t.Context(), p.key, hub.host.ID()); err != nil {
+			t.Errorf("strangers take a member's place: %v", err)
+		}
+		if n := take("member #", true); n != maxReceiptWaits/2 {
+			t.Errorf("members got %d waits, not %d", n, maxReceiptWaits/2)
+		}
+		if asker.receipts.askOne(t.Context(), p.key, hub.host.ID()) == nil {
+			t.Errorf("all peers together got more than %d waits", maxReceiptWaits)
+		}
+	})
 }
 
 func FuzzDecodeReceiptRequest(f *testing.F) {
@@ -212,6 +298,38 @@ func TestValidate(t *testing.T) {
 	broken := &Node{host: n.host, logger: n.logger, metrics: n.metrics, catchup: n.catchup, now: n.now} // no ledger
 	if got := broken.validate(t.Context(), "a peer", &pubsub.Message{Message: message(at(0))}); got != pubsub.ValidationIgnore {
 		t.Errorf("validate = %v after a panic, want it ignored", got)
+	}
+}
+
+// A ping of our own that a peer has brought back, before it was stored here, is
+// published all the same.
+func TestOwnPingThatCameBackFirst(t *testing.T) {
+	now := time.Now()
+	l := openLedger(t, time.Hour)
+	n := startNode(t, startHost(t, HostConfig{}), Config{Ledger: l})
+	if err := l.Prune(now); err != nil {
+		t.Fatal(err)
+	}
+	sign := func(age time.Duration) *entry.Entry {
+		e, err := entry.Sign(newKey(t), DefaultTopic, [8]byte{1}, []entry.Ping{{Text: "x", SentAt: now.Add(-age).UnixMicro()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	back := sign(0)
+	records, err := l.Append(t.Context(), ledger.CatchUp, back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cursor, err := n.storeOwn(t.Context(), back); err != nil || cursor != records[0].Cursor {
+		t.Errorf("got cursor %d, want %d: %v", cursor, records[0].Cursor, err)
+	}
+	if cursor, err := n.storeOwn(t.Context(), sign(0)); err != nil || cursor != records[0].Cursor+1 {
+		t.Errorf("got cursor %d, want %d: %v", cursor, records[0].Cursor+1, err)
+	}
+	if cursor, err := n.storeOwn(t.Context(), sign(3*time.Hour)); err == nil {
+		t.Errorf("got cursor %d for what is below the floor", cursor)
 	}
 }
 

@@ -75,15 +75,11 @@ func (n *Node) publishEntry(ctx context.Context, pings []entry.Ping) ([]Publishe
 	if err != nil {
 		return nil, err
 	}
-	records, err := n.ledger.Append(ctx, ledger.Own, e)
+	cursor, err := n.storeOwn(ctx, e)
 	if err != nil {
-		return nil, fmt.Errorf("storing the ping: %w: peers may have received it", err)
-	}
-	if len(records) == 0 {
-		return nil, errors.New("storing the ping: it is older than what the ledger keeps: check this machine's clock and --retention")
+		return nil, fmt.Errorf("storing the ping: %w", err)
 	}
 	n.metrics.published.Add(float64(len(pings)))
-	n.metrics.stored.WithLabelValues(ledger.Own.String()).Inc()
 	published := make([]Published, len(pings))
 	for i, p := range pings {
 		published[i] = Published{
@@ -93,11 +89,29 @@ func (n *Node) publishEntry(ctx context.Context, pings []entry.Ping) ([]Publishe
 			Author:     e.Author,
 			SentAt:     p.Time(),
 			TopicPeers: peers,
-			Cursor:     records[0].Cursor,
+			Cursor:     cursor,
 			key:        e.Key(),
 		}
 	}
 	return published, nil
+}
+
+// storeOwn stores an entry of our own and returns its cursor. A peer that got it
+// by gossip may have brought it back by catch-up already.
+func (n *Node) storeOwn(ctx context.Context, e *entry.Entry) (cursor uint64, err error) {
+	records, err := n.ledger.Append(ctx, ledger.Own, e)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%w: peers may have received it", err)
+	case len(records) > 0:
+		n.metrics.stored.WithLabelValues(ledger.Own.String()).Inc()
+		return records[0].Cursor, nil
+	}
+	r, err := n.ledger.Get(e.Key())
+	if errors.Is(err, ledger.ErrNotFound) {
+		err = errors.New("it is older than what the ledger keeps: check this machine's clock and --retention")
+	}
+	return r.Cursor, err
 }
 
 // store moves what gossip delivered into the ledger until ctx ends. All that

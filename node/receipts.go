@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -19,7 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"p2ping/node/entry"
-	"p2ping/node/ledger"
+	"p2ping/node/streams"
 )
 
 // receiptProtocol asks a peer to say when it has stored an entry. Only who
@@ -28,6 +27,10 @@ import (
 // receipt is ever passed on, and none is signed, as the connection it comes
 // by is authenticated already.
 const receiptProtocol protocol.ID = "/p2ping/receipt/1.0.0"
+
+// receiptService is the name under which the resource manager accounts for
+// streams.
+const receiptService = "p2ping.receipt"
 
 const (
 	// MaxReceipts bounds how many receipts one ping can wait for.
@@ -39,9 +42,9 @@ const (
 	receiptSpare = 8
 	// maxReceiptWaits bounds the requests that wait here at one time, and
 	// maxPeerReceiptWaits those of one peer. One costs a goroutine and a stream,
-	// and a look into the ledger whenever that changes.
-	maxReceiptWaits     = 1024
-	maxPeerReceiptWaits = 128
+	// and now and then a look into the ledger.
+	maxReceiptWaits     = 256
+	maxPeerReceiptWaits = 64
 	// receiptGrace is how long a peer may miss an entry that another asks
 	// about before it goes and fetches it.
 	receiptGrace = time.Second
@@ -49,6 +52,13 @@ const (
 	receiptRequestLen = entry.KeySize + 4
 	// receiptIO bounds the time to send or read the few bytes of a request.
 	receiptIO = 5 * time.Second
+	// receiptMemory is what a stream reserves, in bytes: that of a goroutine.
+	receiptMemory = 4 << 10
+	// receiptPatience is how many times longer than it then rests a request has
+	// waited, when the ledger changed and had not what it asks about. So a look
+	// comes a sixteenth too late at most, and a request for what never comes
+	// costs some 200 of them a minute, instead of one for each write.
+	receiptPatience = 16
 )
 
 // The one byte that answers a request.
@@ -65,35 +75,45 @@ type Receipt struct {
 	Latency time.Duration
 }
 
+// held is what receipts wants of a ledger.
+type held interface {
+	Has(entry.Key) bool
+	// Changed returns a channel that is closed when something is added.
+	Changed() <-chan struct{}
+}
+
 // receipts asks for receipts and gives them.
 type receipts struct {
 	host   host.Host
-	ledger *ledger.Ledger
+	ledger held
 	logger *slog.Logger
 	// missing is called for a peer that holds an entry which this node lacks.
 	missing func(peer.ID)
-	done    <-chan struct{} // closed when the node stops
+	// member reports whether a peer is on the topic.
+	member func(peer.ID) bool
 
-	mu     sync.Mutex
-	closed bool
-	total  int
-	byPeer map[peer.ID]int
-	serve  sync.WaitGroup
+	places *streams.Places
+	work   *streams.Work
 }
 
-func newReceipts(h host.Host, l *ledger.Ledger, logger *slog.Logger, missing func(peer.ID), done <-chan struct{}) *receipts {
-	r := &receipts{host: h, ledger: l, logger: logger, missing: missing, done: done, byPeer: make(map[peer.ID]int)}
+func newReceipts(h host.Host, l held, logger *slog.Logger, missing func(peer.ID), member func(peer.ID) bool) *receipts {
+	r := &receipts{
+		host: h, ledger: l, logger: logger, missing: missing, member: member,
+		places: streams.NewPlaces(maxReceiptWaits, maxPeerReceiptWaits), work: streams.NewWork(),
+	}
 	h.SetStreamHandler(receiptProtocol, r.handle)
 	return r
 }
 
-// close takes no more requests and waits for those under way.
+// close takes no more requests, ends those under way and waits for them.
 func (r *receipts) close() {
 	r.host.RemoveStreamHandler(receiptProtocol)
-	r.mu.Lock()
-	r.closed = true
-	r.mu.Unlock()
-	r.serve.Wait()
+	r.work.Close()
+}
+
+// terms are those of the protocol's streams.
+func (r *receipts) terms() streams.Terms {
+	return streams.Terms{Service: receiptService, Memory: receiptMemory, Logger: r.logger}
 }
 
 // Receipts waits until want peers, MaxReceipts at most, have stored the ping,
@@ -112,10 +132,16 @@ func (r *receipts) ask(ctx context.Context, key entry.Key, want int, members *me
 
 	start := time.Now()
 	answers := make(chan answer)
-	asked := make(map[peer.ID]bool)
+	asked, failed := make(map[peer.ID]bool), make(map[peer.ID]bool)
 	var got []Receipt
 	for pending := 0; len(got) < want; {
 		changed := members.changes()
+		for id := range failed {
+			if !members.has(id) { // it is asked again when it comes back
+				delete(asked, id)
+				delete(failed, id)
+			}
+		}
 		for _, id := range r.nearest(members.list(), asked, want-len(got)+receiptSpare-pending) {
 			asked[id] = true
 			pending++
@@ -133,6 +159,7 @@ func (r *receipts) ask(ctx context.Context, key entry.Key, want int, members *me
 			if a.err == nil {
 				got = append(got, Receipt{PeerID: a.id, Latency: time.Since(start)})
 			} else {
+				failed[a.id] = true
 				r.logger.Debug("no receipt", "peer", a.id, "err", a.err)
 			}
 		case <-changed:
@@ -164,83 +191,58 @@ func (r *receipts) rtt(id peer.ID) time.Duration {
 	return time.Hour
 }
 
-// askOne returns nil when the peer says that it has stored the entry.
+// askOne returns nil when the peer says, before ctx ends, that it has stored the
+// entry.
 func (r *receipts) askOne(ctx context.Context, key entry.Key, id peer.ID) error {
 	s, err := r.host.NewStream(network.WithNoDial(ctx, "receipt"), id, receiptProtocol)
 	if err != nil {
 		return fmt.Errorf("opening a stream: %w", err)
 	}
-	defer context.AfterFunc(ctx, func() { s.Reset() })() //nolint:errcheck // it is over either way
-	defer s.Close()                                      //nolint:errcheck // nothing is left to be sent
-	wait := MaxReceiptWait
-	if deadline, ok := ctx.Deadline(); ok {
-		wait = min(wait, time.Until(deadline))
-	}
-	request := key.Append(make([]byte, 0, receiptRequestLen))
-	request = binary.BigEndian.AppendUint32(request, uint32(max(wait, 0).Milliseconds()))
-	if err := s.SetDeadline(time.Now().Add(wait + receiptIO)); err != nil {
-		return fmt.Errorf("setting a deadline: %w", err)
-	}
-	if _, err := s.Write(request); err != nil {
-		return fmt.Errorf("asking for a receipt: %w", err)
-	}
-	var answer [1]byte
-	if _, err := io.ReadFull(s, answer[:]); err != nil {
-		return fmt.Errorf("waiting for a receipt: %w", err)
-	}
-	if answer[0] != receiptStored {
-		return errors.New("the peer has not stored it")
-	}
-	return nil
+	return r.terms().Use(ctx, s, func() error {
+		wait := MaxReceiptWait
+		if deadline, ok := ctx.Deadline(); ok {
+			wait = min(wait, time.Until(deadline))
+		}
+		request := key.Append(make([]byte, 0, receiptRequestLen))
+		request = binary.BigEndian.AppendUint32(request, uint32(max(wait, 0).Milliseconds()))
+		if _, err := s.Write(request); err != nil {
+			return fmt.Errorf("asking for a receipt: %w", err)
+		}
+		var answer [1]byte
+		if _, err := io.ReadFull(s, answer[:]); err != nil {
+			return fmt.Errorf("waiting for a receipt: %w", err)
+		}
+		if answer[0] != receiptStored {
+			return errors.New("the peer has not stored it")
+		}
+		return nil
+	})
 }
 
 // handle answers one request: at once when the entry is held, else when it
 // comes, and in the negative when the time that was asked for is over.
 func (r *receipts) handle(s network.Stream) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.logger.Error("answering for a receipt panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			s.Reset() //nolint:errcheck // it is over either way
-		}
-	}()
+	if !r.work.Begin() {
+		_ = s.Reset()
+		return
+	}
+	defer r.work.End()
 	id := s.Conn().RemotePeer()
-	if !r.begin(id) {
-		s.Reset() //nolint:errcheck // it is over either way
+	member := r.member(id)
+	if !r.places.Take(id, member) {
+		_ = s.Reset()
 		return
 	}
-	defer r.end(id)
-	if err := r.answer(s, id); err != nil {
+	defer r.places.Leave(id, member)
+	ctx, cancel := context.WithTimeout(r.work.Context(), MaxReceiptWait+2*receiptIO)
+	defer cancel()
+	if err := r.terms().Use(ctx, s, func() error { return r.answer(ctx, s, id) }); err != nil {
 		r.logger.Debug("answering for a receipt", "peer", id, "err", err)
-		s.Reset() //nolint:errcheck // it is over either way
-		return
 	}
-	s.Close() //nolint:errcheck // the answer was sent
 }
 
-func (r *receipts) begin(id peer.ID) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed || r.total >= maxReceiptWaits || r.byPeer[id] >= maxPeerReceiptWaits {
-		return false
-	}
-	r.total++
-	r.byPeer[id]++
-	r.serve.Add(1)
-	return true
-}
-
-func (r *receipts) end(id peer.ID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.total--
-	if r.byPeer[id]--; r.byPeer[id] == 0 {
-		delete(r.byPeer, id)
-	}
-	r.serve.Done()
-}
-
-func (r *receipts) answer(s network.Stream, id peer.ID) error {
-	if err := s.SetDeadline(time.Now().Add(receiptIO)); err != nil {
+func (r *receipts) answer(ctx context.Context, s network.Stream, id peer.ID) error {
+	if err := s.SetReadDeadline(time.Now().Add(receiptIO)); err != nil {
 		return fmt.Errorf("setting a deadline: %w", err)
 	}
 	var request [receiptRequestLen]byte
@@ -252,7 +254,7 @@ func (r *receipts) answer(s network.Stream, id peer.ID) error {
 		return err
 	}
 	answer := byte(receiptNotStored)
-	if r.await(key, wait, id) {
+	if r.await(ctx, key, wait, id) {
 		answer = receiptStored
 	}
 	if err := s.SetWriteDeadline(time.Now().Add(receiptIO)); err != nil {
@@ -277,10 +279,12 @@ func decodeReceiptRequest(b []byte) (entry.Key, time.Duration, error) {
 	return key, min(wait, MaxReceiptWait), nil
 }
 
-// await reports whether the entry is stored within the time given.
-func (r *receipts) await(key entry.Key, wait time.Duration, asker peer.ID) bool {
-	timeout := time.NewTimer(wait)
-	defer timeout.Stop()
+// await reports whether the entry is stored within the time given, or before
+// ctx ends.
+func (r *receipts) await(ctx context.Context, key entry.Key, within time.Duration, asker peer.ID) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	start := time.Now()
 	grace := time.NewTimer(receiptGrace)
 	defer grace.Stop()
 	for {
@@ -290,11 +294,10 @@ func (r *receipts) await(key entry.Key, wait time.Duration, asker peer.ID) bool 
 		}
 		select {
 		case <-changed:
+			wait(ctx, time.Since(start)/receiptPatience)
 		case <-grace.C:
 			r.missing(asker)
-		case <-timeout.C:
-			return false
-		case <-r.done:
+		case <-ctx.Done():
 			return false
 		}
 	}
