@@ -16,12 +16,17 @@ import (
 // TestHostBehindARelay reaches a host that listens on nothing, by way of a
 // relay that both dial.
 func TestHostBehindARelay(t *testing.T) {
-	hop, err := libp2p.New(libp2p.ListenAddrs(loopback()...), libp2p.DisableMetrics(),
-		libp2p.EnableRelayService(relay.WithInfiniteLimits()), libp2p.ForceReachabilityPublic())
+	hop, err := libp2p.New(libp2p.ListenAddrs(loopback()...), libp2p.DisableMetrics())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer hop.Close()
+	// Not by an option of the host, which starts it some time later.
+	service, err := relay.New(hop, relay.WithInfiniteLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.Close()
 	behind := startHost(t, HostConfig{Listen: []ma.Multiaddr{}})
 	behind.SetStreamHandler("/echo", func(s network.Stream) {
 		defer s.Close()
