@@ -115,9 +115,9 @@ func (p *process) kill() {
 }
 
 // ready waits until the node is up, and returns its API's URL and its loopback
-// address for TCP.
+// address for TCP. A line of the log before its banner may end in a peer's.
 func (p *process) ready(t fataler) (api, addr string) {
-	addr = p.await(t, p.err, regexp.MustCompile(`(/ip4/127\.0\.0\.1/tcp/\d+/p2p/\w+)$`), 1)[0][1]
+	addr = p.await(t, p.err, regexp.MustCompile(`^  (/ip4/127\.0\.0\.1/tcp/\d+/p2p/\w+)$`), 1)[0][1]
 	return p.await(t, p.err, regexp.MustCompile(`curl .*(https?://\S+)/ping`), 1)[0][1], addr
 }
 

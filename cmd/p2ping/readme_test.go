@@ -186,7 +186,7 @@ func (r *reader) program(language, text string) {
 		return err == nil && strings.TrimSpace(string(noted)) == last.Cursor
 	}, language+" notes the cursor "+last.Cursor)
 	// All of it, and no goodbyes: setsid made it a process group.
-	if err := syscall.Kill(-first.cmd.Process.Pid, syscall.SIGKILL); err != nil {
+	if err := killGroup(first.cmd.Process.Pid); err != nil {
 		r.t.Fatal(err)
 	}
 	<-first.ended
@@ -199,7 +199,7 @@ func (r *reader) program(language, text string) {
 	if got := strings.Trim(string(second.out.all), "\"\n"); got != missed {
 		r.t.Errorf("the program in %s, run again, shows %q, want the ping it missed alone", language, got)
 	}
-	if err := syscall.Kill(-second.cmd.Process.Pid, syscall.SIGKILL); err != nil {
+	if err := killGroup(second.cmd.Process.Pid); err != nil {
 		r.t.Fatal(err)
 	}
 	<-second.ended
@@ -250,10 +250,10 @@ func (r *reader) demo(want []string) {
 	}
 }
 
-// alike leaves out what differs between two runs: numbers, the way a ping came,
-// and the order in which nodes show it.
+// alike leaves out what differs between two runs: days, numbers, the way a ping
+// came, and the order in which nodes show it.
 func alike(lines []string) string {
-	numbers := regexp.MustCompile(`\d+(\.\d+)?(µs|ms|s)|\d\d\d+|\d\d:\d\d:\d\d\.\d+|p2ping [^:]+:`)
+	numbers := regexp.MustCompile(`\d+-\d\d-\d\d|\d+(\.\d+)?(µs|ms|s)|\d\d\d+|\d\d:\d\d:\d\d\.\d+|p2ping [^:]+:`)
 	lines = slices.Clone(lines)
 	for i := range lines {
 		lines[i] = numbers.ReplaceAllString(lines[i], "#")
