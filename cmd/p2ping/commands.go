@@ -40,9 +40,7 @@ func (p *program) root() *cli.Command {
 			p.configCommand(),
 			p.versionCommand(),
 		},
-		Action: func(_ context.Context, cmd *cli.Command) error {
-			return usage("`p2ping --help` lists the commands", "unknown command %q", cmd.Args().First())
-		},
+		Action: unknownCommand,
 	}
 	_ = root.Walk(func(cmd *cli.Command) error { // the function never fails
 		cmd.OnUsageError = usageError
@@ -51,8 +49,12 @@ func (p *program) root() *cli.Command {
 	return root
 }
 
-// withDefaultVerb makes plain `p2ping`, with flags or without, run a node.
+// withDefaultVerb makes plain `p2ping`, with flags or without, run a node, and
+// `p2ping help VERB` what `p2ping VERB --help` is.
 func withDefaultVerb(args []string) []string {
+	if len(args) > 1 && args[1] == "help" {
+		return append(slices.Delete(slices.Clone(args), 1, 2), "--help")
+	}
 	const completing = "--generate-shell-completion"
 	own := []string{"--help", "-h", "--version", "-v", completing}
 	if len(args) > 1 && (!strings.HasPrefix(args[1], "-") || slices.Contains(own, args[1])) {
@@ -62,11 +64,6 @@ func withDefaultVerb(args []string) []string {
 		return args
 	}
 	return slices.Insert(slices.Clone(args), min(1, len(args)), "run")
-}
-
-// usageError words what the flag parser found wrong.
-func usageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
-	return usage("`"+cmd.FullName()+" --help` lists the options", "%w", err)
 }
 
 // noArgs refuses arguments where a command takes none.

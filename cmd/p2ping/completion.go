@@ -22,6 +22,7 @@ complete -o default -F _p2ping p2ping
 func (p *program) completionCommand(c *cli.Command) {
 	c.Hidden = false
 	c.Usage = "print a completion script for bash, zsh, fish or PowerShell"
+	c.Action = unknownCommand
 	if bash := c.Command("bash"); bash != nil {
 		bash.Action = func(context.Context, *cli.Command) error {
 			fmt.Fprint(p.stdout, bashCompletion)

@@ -41,9 +41,7 @@ func (p *program) keyCommand() *cli.Command {
 				Action: p.keyExport,
 			},
 		},
-		Action: func(_ context.Context, cmd *cli.Command) error {
-			return usage("`p2ping key --help` lists the commands", "key needs a command, such as show; %q is none", cmd.Args().First())
-		},
+		Action: unknownCommand,
 	}
 }
 

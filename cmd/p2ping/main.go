@@ -15,20 +15,36 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	context.AfterFunc(ctx, stop) // a second signal finds no handler, and kills
 	os.Exit(run(ctx, os.Args, os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// endings are the signals that end the program cleanly. Closing its terminal is
+// one of them, unless nohup had it ignored.
+func endings() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // run is the whole program but for the process around it. It returns the exit
 // code. args includes the program's name, and env looks a variable up.
 func run(ctx context.Context, args []string, env environ, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &program{env: env, stdin: stdin, stdout: stdout, stderr: stderr}
-	return p.report(p.root().Run(ctx, withDefaultVerb(args)))
+	args = withDefaultVerb(args)
+	root := p.root()
+	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
+		_ = root.Walk(addHelp) // which never fails
+	}
+	return p.report(root.Run(ctx, args))
 }
 
 // environ looks up a variable of the environment, as os.LookupEnv does.

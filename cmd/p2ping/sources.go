@@ -35,6 +35,9 @@ func settingFlags() []cli.Flag {
 		case list:
 			flags = append(flags, &cli.StringSliceFlag{Name: s.name, Usage: usage})
 		case toggle:
+			if s.byDefault == "true" {
+				usage += " (default: true)"
+			}
 			flags = append(flags, &cli.BoolFlag{Name: s.name, Usage: usage, HideDefault: true})
 		case text:
 			flags = append(flags, &cli.StringFlag{Name: s.name, Usage: usage, DefaultText: s.byDefault})

@@ -36,8 +36,8 @@ func (p *program) versionCommand() *cli.Command {
 					Platform string `json:"platform"`
 				}{version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH})
 			}
-			fmt.Fprintf(p.stdout, "p2ping %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return nil
+			_, err := fmt.Fprintf(p.stdout, "p2ping %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
 		},
 	}
 }
