@@ -31,9 +31,13 @@ func openDataDir(path string) (*os.Root, error) {
 	return dir, nil
 }
 
-// writeAPIFile tells client verbs where the node on dir serves its API.
+// writeAPIFile tells client verbs where the node on dir serves its API. It first
+// removes what a killed node left, which may lead elsewhere and takes room.
 func writeAPIFile(dir *os.Root, url string) error {
 	const temporary = apiFile + ".new"
+	if err := removeAPIFile(dir); err != nil {
+		return err
+	}
 	if err := dir.WriteFile(temporary, []byte(url+"\n"), fileMode); err != nil {
 		return fmt.Errorf("writing the API's address: %w", err)
 	}

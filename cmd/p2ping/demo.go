@@ -149,14 +149,15 @@ func (d *demo) run(ctx context.Context, p *program) (err error) {
 		return fmt.Errorf("making a scratch directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
+	inner, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	talk := &lockedWriter{w: p.stderr}
-	tameLibraries(talk, d.base)
-	members, err := d.open(ctx, talk)
+	logs := &untilDone{done: inner.Done(), w: talk}
+	tameLibraries(logs, d.base)
+	members, err := d.open(inner, logs)
 	if err != nil {
 		return err
 	}
-	inner, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	var running sync.WaitGroup
 	show := d.shower(p, members)
 	for i, m := range members {
@@ -170,6 +171,22 @@ func (d *demo) run(ctx context.Context, p *program) (err error) {
 	d.banner(talk, members)
 	running.Wait()
 	return failureOf(ctx, inner)
+}
+
+// untilDone writes to w until done is closed, and then nothing: nodes that end
+// one after the other miss each other, and would say so.
+type untilDone struct {
+	done <-chan struct{}
+	w    io.Writer
+}
+
+func (u *untilDone) Write(b []byte) (int, error) {
+	select {
+	case <-u.done:
+		return len(b), nil
+	default:
+		return u.w.Write(b)
+	}
 }
 
 // open opens all nodes, each told of those before it that the topology says.
@@ -200,7 +217,7 @@ func (d *demo) openOne(ctx context.Context, i int, bootstrap []string, talk io.W
 	}
 	m, err := openMember(ctx, s, newLogger(talk, s).With("node", i+1))
 	if err != nil {
-		return nil, "", explainStart(s, err)
+		return nil, "", explainStart(s, err, "0 for any free ones")
 	}
 	info, err := m.node.Info()
 	if err == nil && len(info.Addresses) == 0 {
@@ -285,6 +302,7 @@ func (d *demo) banner(w io.Writer, members []*member) {
 	for i, m := range members {
 		fmt.Fprintf(w, "  %s: %s\n", demoName(i), curlLine(m.url, m.settings))
 	}
+	fmt.Fprintf(w, "To see them in a browser: %s\n", pageURL(members[0].url))
 	fmt.Fprintln(w, "Ctrl-C ends the demo, and leaves nothing behind.")
 }
 

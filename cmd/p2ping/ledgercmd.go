@@ -53,9 +53,7 @@ func (p *program) ledgerCommand() *cli.Command {
 				Action: p.rebuildAction,
 			},
 		},
-		Action: func(_ context.Context, cmd *cli.Command) error {
-			return usage("`p2ping ledger --help` lists the commands", "ledger needs a command, such as ids; %q is none", cmd.Args().First())
-		},
+		Action: unknownCommand,
 	}
 }
 
@@ -119,13 +117,22 @@ func openResting(dir string) (book, error) {
 	return &restingBook{ledger: l}, nil
 }
 
+// stateOf says what the ledger of a node that does not run holds.
+func stateOf(dir string) (ledger.State, error) {
+	l, err := ledger.Open(ledger.Config{Path: filepath.Join(dir, ledgerFile)})
+	if err != nil {
+		return ledger.State{}, explainLedger(dir, err)
+	}
+	return l.State(), l.Close()
+}
+
 // explainLedger says what to do about a ledger that can't be opened.
 func explainLedger(dir string, err error) error {
 	switch {
 	case errors.Is(err, ledger.ErrLocked):
 		return failed("stop it, or wait until its API is up", fmt.Errorf("the data directory %s is in use by another p2ping", dir))
 	case errors.Is(err, ledger.ErrDamaged):
-		return failed("p2ping ledger rebuild --data-dir "+dir+" keeps the old file aside and saves what can be read; peers send the rest", err)
+		return failed("p2ping ledger rebuild --data-dir "+quoted(dir), err)
 	}
 	return err
 }
@@ -204,6 +211,10 @@ func (p *program) rebuildAction(_ context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return explainLedger(dir, err)
 	}
-	fmt.Fprintf(p.stdout, "rebuilt; the old ledger is kept as %s\n", aside)
+	state, err := stateOf(dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "rebuilt with %d of its entries; the old ledger is kept as %s\n", state.Entries, aside)
 	return nil
 }

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -121,7 +121,7 @@ func (m *member) openFiles(logger *slog.Logger) (key crypto.PrivKey, err error) 
 func (m *member) listen(ctx context.Context, logger *slog.Logger) (err error) {
 	s := m.settings
 	if m.listener, err = api.Listen(ctx, s.HTTP); err != nil {
-		return fmt.Errorf("serving the API: %w", err)
+		return explainListen(s.HTTP, err)
 	}
 	if s.TLSCert != "" {
 		encrypted, err := api.WithTLS(m.listener, s.TLSCert, s.TLSKey, logger)
@@ -131,7 +131,12 @@ func (m *member) listen(ctx context.Context, logger *slog.Logger) (err error) {
 		m.listener = encrypted
 	}
 	m.url = apiURL(s.HTTP, m.listener.Addr().String(), s.TLSCert != "")
-	return writeAPIFile(m.dir, m.url)
+	err = writeAPIFile(m.dir, m.url)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) { // who publishes is told; who reads needs no room
+		logger.Warn("no room for the file that client commands find this node by: give them --api", "url", m.url, "err", err)
+		return nil
+	}
+	return err
 }
 
 // close closes what is open, the last first. Run has ended, if it ever began.

@@ -11,13 +11,16 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"p2ping/api"
 	"p2ping/node"
 )
 
 const (
-	// closePatience bounds a clean end. What is acknowledged is on disk long
-	// before, so ending without it loses nothing.
-	closePatience = 5 * time.Second
+	// closePatience bounds a clean end, of which requests under way may take a
+	// part, and a slow disk another. It is less than the ten seconds that Docker
+	// waits before it kills. What is acknowledged is on disk long before, so
+	// ending without it loses nothing.
+	closePatience = api.ShutdownTimeout + 5*time.Second
 	// bootstrapPatience is how long --require-bootstrap lets a node look for
 	// its peers: a few tries of the connector's.
 	bootstrapPatience = 30 * time.Second
@@ -49,7 +52,7 @@ func (p *program) runNode(ctx context.Context, s settings) error {
 	tameLibraries(talk, s)
 	m, err := openMember(ctx, s, newLogger(talk, s))
 	if err != nil {
-		return explainStart(s, err)
+		return explainStart(s, err, "or --shift 1")
 	}
 	liner := newLiner(paletteFor(p.stdout, p.env), time.Local)
 	var lines []byte // of one call, written at once
@@ -64,7 +67,8 @@ func (p *program) runNode(ctx context.Context, s settings) error {
 	return m.run(ctx, show, func() { banner(talk, m) })
 }
 
-// banner says who the node is, how to join it and how to ping it.
+// banner says who the node is, how to join it, how to ping it, and where its
+// page is.
 func banner(w io.Writer, m *member) {
 	info, err := m.node.Info()
 	if err != nil {
@@ -77,6 +81,10 @@ func banner(w io.Writer, m *member) {
 	}
 	fmt.Fprintln(w, "To send a ping:")
 	fmt.Fprintln(w, "  "+curlLine(m.url, m.settings))
+	if page := pageURL(m.url); page != "" {
+		fmt.Fprintln(w, "To see them in a browser:")
+		fmt.Fprintln(w, "  "+page)
+	}
 }
 
 // run runs the member until ctx ends or a part of it fails, shows every ping

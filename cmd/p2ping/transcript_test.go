@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -57,6 +58,7 @@ const patience = 60 * time.Second
 //	await-peers NAME N             wait until node NAME has N peers on its topic; N+ is at least N
 //	terminate NAME [CODE]          SIGTERM, wait for the end, compare the exit code (0 if not given)
 //	interrupt NAME [CODE]          the same with Ctrl-C's signal
+//	hang-up NAME [CODE]            the same with that of a terminal that is closed; [hang-up] tells if it is not ignored
 //	crash NAME                     SIGKILL, wait for the end
 //	ended NAME [CODE]              wait for the end, compare the exit code
 //	exits CODE COMMAND ARGS...     run a command as exec does, and compare the exit code
@@ -95,6 +97,7 @@ func TestTranscripts(t *testing.T) {
 			"await-peers":  cmdAwaitPeers,
 			"terminate":    signaller(syscall.SIGTERM),
 			"interrupt":    signaller(os.Interrupt),
+			"hang-up":      signaller(syscall.SIGHUP),
 			"crash":        cmdCrash,
 			"ended":        cmdEnded,
 			"exits":        cmdExits,
@@ -118,10 +121,13 @@ func TestTranscripts(t *testing.T) {
 			"await-sync":   cmdAwaitSync,
 		},
 		Condition: func(name string) (bool, error) {
-			if name != "mounts" {
-				return false, fmt.Errorf("unknown condition %q", name)
+			switch name {
+			case "mounts":
+				return runtime.GOOS == "linux" && (os.Geteuid() == 0 || os.Getenv("CI") == "true"), nil
+			case "hang-up":
+				return !signal.Ignored(syscall.SIGHUP), nil
 			}
-			return runtime.GOOS == "linux" && (os.Geteuid() == 0 || os.Getenv("CI") == "true"), nil
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		RequireUniqueNames: true,
 	})
