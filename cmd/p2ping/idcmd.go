@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
@@ -112,11 +113,15 @@ func (p *program) describe(what string) (d keys.Description, err error) {
 		err = withFile(what, read)
 		return d, err
 	}
-	if d, err = keys.Describe([]byte(what)); err != nil {
-		err = failed("give a data directory, a key file, a peer ID such as 12D3Koo..., or a multiaddr that ends in one",
-			fmt.Errorf("%q is no file, and no peer ID or address: %w", what, err))
+	if d, err = keys.Describe([]byte(what)); err == nil {
+		return d, nil
 	}
-	return d, err
+	if strings.HasPrefix(what, "/") { // a path, or an address with something wrong in it
+		err = fmt.Errorf("%q is no file, and no peer ID or address: %w", what, err)
+	} else {
+		err = fmt.Errorf("%q is no file, and no peer ID or address", what)
+	}
+	return d, failed("give a data directory, a key file, a peer ID such as 12D3Koo..., or a multiaddr that ends in one", err)
 }
 
 // describeFile describes the key of a data directory, which is held to its

@@ -43,6 +43,9 @@ func (p *program) showPeers(peers []client.Peer) error {
 		t.row(peer.PeerID, yesNo(peer.OnTopic), yesNo(peer.InMesh), rtt(peer.RTT), peer.Found, peer.Direction, peer.Transport, peer.Agent,
 			peer.ConnectedAt.Local().Format(time.DateTime), strings.Join(peer.Addresses, " "))
 	}
+	if len(peers) == 0 {
+		fmt.Fprintln(p.stderr, "p2ping: no peer is connected: `p2ping health` says why")
+	}
 	return t.flush()
 }
 

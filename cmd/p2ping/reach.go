@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -27,8 +27,9 @@ const (
 	// maxAPIFile bounds what is read of an api file, in bytes.
 	maxAPIFile = 4096
 	// probeTime bounds how long a node found by its api file may take to show
-	// that it is alive. It is on this machine.
-	probeTime = 2 * time.Second
+	// that it is alive. It is on this machine, which may be busy: one that is
+	// passed over is said not to run.
+	probeTime = healthTime
 )
 
 // nodeFlags are the flags of verbs that talk to a running node.
@@ -187,6 +188,9 @@ func readAPIFile(dir string) (string, error) {
 	return strings.TrimSpace(string(content)), err
 }
 
+// hangHint is what to do about a node that takes connections and says nothing.
+const hangHint = "it hangs, or this is no node's API: look into its log"
+
 // explain adds an exit code and a hint to what a client's call returned.
 func explain(err error) error {
 	switch {
@@ -194,6 +198,12 @@ func explain(err error) error {
 		return nil
 	case errors.Is(err, client.ErrUnreachable):
 		return &failure{code: exitNoNode, err: err, hint: "start one with `p2ping run`, or say where it is: --api URL"}
+	case errors.Is(err, client.ErrSilent):
+		return failed(hangHint, err) // after it may have done what it was asked for
+	case errors.Is(err, io.EOF):
+		return failed("if it serves HTTPS, say so: --api https://HOST:PORT", err)
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return failed("it does not serve HTTPS: --api http://HOST:PORT", err)
 	case distrusted(err):
 		return failed("trust the node's certificate: --tls-ca FILE; and call it by a name that is in there: --api https://NAME:PORT", err)
 	case errors.Is(err, context.Canceled):

@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -63,11 +65,13 @@ func (p *program) send(ctx context.Context, c *client.Client, in io.Reader, asJS
 		progress = isTerminal(p.stderr)
 		last     time.Time
 	)
-	lines, failure := newPings(in)
+	var at lineNumbers
+	lines, failure := newPings(in, &at)
 	for result, err := range c.Send(ctx, lines) {
 		if err != nil {
 			return explain(fmt.Errorf("%v: %w", state, err))
 		}
+		result.Line = at.next(result.Line)
 		state.count(result)
 		switch {
 		case asJSON:
@@ -107,9 +111,35 @@ func (s *sending) count(r client.SendResult) {
 	}
 }
 
-// newPings reads pings from NDJSON. After the last, failure tells what ended
-// it, if not the input's end.
-func newPings(in io.Reader) (pings iter.Seq[client.NewPing], failure func() error) {
+// lineNumbers are the input's numbers of the lines that were sent and have no
+// result yet: results are counted without the blank ones.
+type lineNumbers struct {
+	mu   sync.Mutex
+	sent []int
+}
+
+func (l *lineNumbers) add(number int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = append(l.sent, number)
+}
+
+// next returns the number of the next line that has its result, which is counted
+// without blank ones.
+func (l *lineNumbers) next(counted int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.sent) == 0 {
+		return counted // more results than lines: the node is confused
+	}
+	number := l.sent[0]
+	l.sent = l.sent[1:]
+	return number
+}
+
+// newPings reads pings from NDJSON, and notes their lines' numbers. After the
+// last, failure tells what ended it, if not the input's end.
+func newPings(in io.Reader, at *lineNumbers) (pings iter.Seq[client.NewPing], failure func() error) {
 	failed := make(chan error, 1)
 	pings = func(yield func(client.NewPing) bool) {
 		defer close(failed)
@@ -126,6 +156,7 @@ func newPings(in io.Reader) (pings iter.Seq[client.NewPing], failure func() erro
 				failed <- usage("a line is {\"text\":\"...\"}", "line %d: %w", number, err)
 				return
 			}
+			at.add(number)
 			if !yield(ping) {
 				return
 			}
@@ -143,6 +174,9 @@ func parseNewPing(line []byte) (client.NewPing, error) {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&ping); err != nil {
 		return ping, err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return ping, errors.New("there is more than one value")
 	}
 	return ping, checkText(ping.Text)
 }

@@ -233,7 +233,7 @@ func ownSettings() []setting {
 		},
 		{
 			name: "retention", byDefault: "168h",
-			usage: "forget pings older than `DURATION`, such as 24h; 0 keeps them for ever",
+			usage: "forget pings older than `DURATION`, such as 30d or 12h; 0 keeps them for ever",
 			set:   one(func(s *settings, v string) error { return setDuration(&s.Retention, v) }),
 		},
 		{
@@ -248,7 +248,7 @@ func ownSettings() []setting {
 		},
 		{
 			name: "log-level", byDefault: "info",
-			usage: "log from `LEVEL` up: debug, info, warn, error; libraries are held one level calmer",
+			usage: "log from `LEVEL` up: debug, info, warn, error; of libraries only errors, unless at debug",
 			set:   one(func(s *settings, v string) error { return setLevel(&s.LogLevel, v) }),
 		},
 		{
@@ -288,6 +288,9 @@ func (s *settings) finish(env environ) error {
 		if port < 0 || port > maxPort {
 			return usage("choose a smaller shift", "--shift %d: port %d is not between 0 and %d", s.Shift, port, maxPort)
 		}
+	}
+	if s.RequireBootstrap && len(s.Bootstrap) == 0 && !s.MDNS {
+		return usage("name one: --bootstrap MULTIADDR", "--require-bootstrap: there is no bootstrap peer to require")
 	}
 	s.Listen = expandListen(s.Listen, s.p2pPort())
 	if s.HTTP == "" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -95,8 +96,11 @@ func askUntilEqual(ctx context.Context, nodes []*compared, wait time.Duration) e
 }
 
 func askAll(ctx context.Context, nodes []*compared) error {
-	for _, n := range nodes {
+	for i, n := range nodes {
 		state, err := n.client.Sync(ctx)
+		if i > 0 && errors.Is(err, client.ErrUnreachable) {
+			return &failure{code: exitNoNode, err: err, hint: "is it running, and is the URL after --with that of its API?"}
+		}
 		if err != nil {
 			return explain(err)
 		}

@@ -14,9 +14,9 @@ import (
 
 	"github.com/multiformats/go-multiaddr"
 
-	"p2ping/node"
-
+	"p2ping/api"
 	"p2ping/api/hook"
+	"p2ping/node"
 )
 
 const (
@@ -64,9 +64,9 @@ func parseBool(v string) (bool, error) {
 }
 
 func setDuration(dst *time.Duration, v string) error {
-	d, err := time.ParseDuration(v)
-	if err != nil || d < 0 {
-		return errors.New("a duration is wanted, such as 24h or 90m")
+	d, err := api.ParseDuration(v)
+	if err != nil {
+		return errors.New("a duration is wanted, such as 7d or 90m")
 	}
 	*dst = d
 	return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -19,8 +20,8 @@ func (p *program) watchCommand() *cli.Command {
 		Description: "It goes on where it was when the node is restarted: nothing is missed, nothing shown twice.\n" +
 			"With --json, a line of JSON for each ping. Ctrl-C ends it.",
 		Flags: append(nodeFlags(),
-			&cli.StringFlag{Name: "since", Usage: "begin after `WHEN`: a time, how long ago such as 10m, a ping's id, a cursor, or 0 for all that is kept"},
-			&cli.IntFlag{Name: "recent", Value: 10, Usage: "begin with the last `N` pings, up to 1000; --since goes before it"},
+			&cli.StringFlag{Name: "since", Usage: "begin after `WHEN`: a time, how long ago such as 10m or 7d, a ping's id, a cursor, or 0 for all that is kept"},
+			&cli.IntFlag{Name: "recent", Value: 10, DefaultText: "10", Usage: "begin with the last `N` pings, up to 1000; --since goes before it"},
 			&cli.IntFlag{Name: "count", HideDefault: true, Usage: "end after `N` pings"},
 			&cli.StringFlag{Name: "author", Usage: "show the pings of `PEER` alone"}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
@@ -30,14 +31,17 @@ func (p *program) watchCommand() *cli.Command {
 			if cmd.Int("count") < 0 || cmd.Int("recent") < 0 {
 				return usage("`p2ping watch --help` lists the options", "--count and --recent are numbers from 0 up")
 			}
+			if cmd.IsSet("since") && cmd.String("since") == "" {
+				return usage("0 begins with all that is kept; leave it out for the last pings", "--since is empty")
+			}
 			c, err := p.connect(ctx, cmd)
 			if err != nil {
 				return err
 			}
 			defer c.Close()
-			return p.watch(ctx, c, client.FollowQuery{
-				Since: cmd.String("since"), Recent: cmd.Int("recent"), Author: cmd.String("author"), Broken: p.broken,
-			}, cmd.Int("count"), cmd.Bool("json"))
+			q := client.FollowQuery{Since: cmd.String("since"), Recent: cmd.Int("recent"), Author: cmd.String("author")}
+			q.Broken, q.Opened = p.outages()
+			return p.watch(ctx, c, q, cmd.Int("count"), cmd.Bool("json"))
 		},
 	}
 }
@@ -67,9 +71,23 @@ func (p *program) watch(ctx context.Context, c *client.Client, q client.FollowQu
 	return nil
 }
 
-// broken tells that a stream broke, and is not given up.
-func (p *program) broken(err error, pause time.Duration) {
-	fmt.Fprintf(p.stderr, "p2ping: the node is gone, trying again in %v: %s\n", pause.Round(10*time.Millisecond), oneLine(err.Error()))
+// outages returns what tells that a stream broke and is not given up, once
+// however often it is tried again, and what tells that it stands again.
+func (p *program) outages() (broken func(error, time.Duration), opened func()) {
+	out := false
+	broken = func(err error, _ time.Duration) {
+		if !out {
+			fmt.Fprintf(p.stderr, "p2ping: the node is gone, waiting for it: %s\n", oneLine(err.Error()))
+		}
+		out = true
+	}
+	opened = func() {
+		if out {
+			fmt.Fprintln(p.stderr, "p2ping: the node is back")
+		}
+		out = false
+	}
+	return broken, opened
 }
 
 // pingPrinter prints pings, each on a line: for people, or as JSON.
@@ -95,13 +113,16 @@ func (p *program) historyCommand() *cli.Command {
 		Usage:       "print the pings that a node keeps, in the order of time",
 		Description: "With --json, a line of JSON for each ping.",
 		Flags: append(nodeFlags(),
-			&cli.StringFlag{Name: "since", Usage: "leave out what is older than `WHEN`: a time, how long ago such as 10m, or a ping's id"},
+			&cli.StringFlag{Name: "since", Usage: "leave out what is older than `WHEN`: a time, how long ago such as 10m or 7d, or a ping's id"},
 			&cli.StringFlag{Name: "until", Usage: "leave out what is newer than `WHEN`"},
 			&cli.StringFlag{Name: "author", Usage: "print the pings of `PEER` alone"},
 			&cli.IntFlag{Name: "limit", HideDefault: true, Usage: "print only the newest `N`, up to 1000 (default: all)"}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if err := noArgs(cmd); err != nil {
 				return err
+			}
+			if cmd.Int("limit") < 0 {
+				return usage("leave it out for all", "--limit is a number from 1 up")
 			}
 			c, err := p.connect(ctx, cmd)
 			if err != nil {
@@ -190,5 +211,19 @@ func (p *program) askReady(ctx context.Context, cmd *cli.Command) (client.Readin
 		return client.Readiness{}, err
 	}
 	defer c.Close()
-	return c.Ready(ctx)
+	return readyWithin(ctx, c, healthTime)
+}
+
+// healthTime bounds how long a node may take to answer whether it is ready: one
+// that hangs takes connections, and answers nothing.
+const healthTime = 5 * time.Second
+
+func readyWithin(ctx context.Context, c *client.Client, d time.Duration) (client.Readiness, error) {
+	within, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	ready, err := c.Ready(within)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = &failure{code: exitNoNode, err: fmt.Errorf("the node does not answer: %w", err), hint: hangHint}
+	}
+	return ready, err
 }
