@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -48,16 +47,7 @@ func (b *bench) startNodeJS(ctx context.Context, peer string) (*proc, error) {
 	if err != nil {
 		return nil, err
 	}
-	line, err := p.firstOutput(ctx)
-	if err == nil {
-		var a announcement
-		if err = json.Unmarshal([]byte(line), &a); err == nil {
-			p.api, p.addr = a.API, a.Addr
-			return p, nil
-		}
-	}
-	p.stop()
-	return nil, err
+	return p.announced(ctx)
 }
 
 // spawnNodeJS only starts the process.

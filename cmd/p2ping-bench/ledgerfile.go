@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -25,6 +26,8 @@ const (
 	entrySpacing = 100 * time.Millisecond
 	firstEntry   = 240 * time.Hour
 	fillBatch    = 10_000
+	// journalSuffix is what the ledger's journal is called beside its file.
+	journalSuffix = ".journal"
 )
 
 // author makes entries up.
@@ -122,4 +125,28 @@ func (b *bench) ledgerOf(ctx context.Context, n int) (string, error) {
 		return "", errors.Join(err, os.Remove(path))
 	}
 	return path, nil
+}
+
+// copyLedger copies a ledger that nobody has open into a data directory. If it
+// has a journal, that goes with it: without, the ledger is taken for one that
+// lost its newest entries.
+func copyLedger(dir, path string) error {
+	to := filepath.Join(dir, "ledger.db")
+	if err := errors.Join(copyFile(to, path), syncFile(to)); err != nil {
+		return err
+	}
+	if err := copyFile(to+journalSuffix, path+journalSuffix); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// syncFile has a file written to the disk, so that nobody's fsync waits for it
+// while it is measured.
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,27 +37,10 @@ func (b *bench) measureBulk(ctx context.Context) (sample, error) {
 }
 
 func (b *bench) bulkFlood(ctx context.Context, k kind, s sample) error {
-	l, err := b.startLine(ctx, lineConfig{kind: k})
-	if err != nil {
-		return err
-	}
-	defer l.stop()
-	before, err := l.cpu()
-	if err != nil {
-		return err
-	}
-	start := time.Now()
-	f, err := l.flood(ctx, b.lasting, b.limit*relayHeadroom(k), pingSize, b.publish)
-	if err != nil {
-		return err
-	}
-	arrived, took, err := l.await(ctx, f.Sent, start)
-	if err != nil {
-		return err
-	}
-	s["bulk/"+string(k)] = perSecond(arrived, took)
-	s["bulk/"+string(k)+" lost"] = share(f.Sent-arrived, f.Sent)
-	return s.cpu("bulk/"+string(k), l, before, arrived)
+	return b.through(ctx, k, "bulk/"+string(k), s, func(l *line) (int, error) {
+		f, err := l.flood(ctx, b.lasting, b.limit*relayHeadroom(k), pingSize, b.publish)
+		return f.Sent, err
+	})
 }
 
 // relayHeadroom lets (d), which is that much faster, run for as long as others.
@@ -68,38 +52,27 @@ func relayHeadroom(k kind) int {
 }
 
 func (b *bench) bulkP2ping(ctx context.Context, s sample) error {
-	l, err := b.startLine(ctx, lineConfig{kind: kindP2ping})
-	if err != nil {
-		return err
-	}
-	defer l.stop()
-	before, err := l.cpu()
-	if err != nil {
-		return err
-	}
-	start := time.Now()
-	t, err := b.bulkLoad(ctx, l.near())
-	if err != nil {
-		return l.near().failure(err)
-	}
-	if t.done == 0 && t.failed > 0 {
+	err := b.through(ctx, kindP2ping, "bulk/p2ping", s, func(l *line) (int, error) {
+		t, err := b.bulkLoad(ctx, l.near())
+		if err != nil {
+			return 0, l.near().failure(err)
+		}
+		if t.done == 0 && t.failed > 0 {
+			return 0, errNoBulk
+		}
+		return t.done, nil
+	})
+	if errors.Is(err, errNoBulk) {
 		for _, series := range []string{"", " lost", " batch"} {
-			b.missing["bulk/p2ping"+series] = "the node has no POST /pings"
+			b.missing["bulk/p2ping"+series] = errNoBulk.Error()
 		}
 		return nil
 	}
-	arrived, took, err := l.await(ctx, t.done, start)
-	if err != nil {
-		return err
-	}
-	s["bulk/p2ping"] = perSecond(arrived, took)
-	if err := s.cpu("bulk/p2ping", l, before, arrived); err != nil {
-		return err
-	}
-	v, err := compare(ctx, l)
-	s["bulk/p2ping lost"], s["bulk/p2ping batch"] = float64(v.lost(t.done)), v.batch
 	return err
 }
+
+// errNoBulk is returned for a p2ping from before there was such an endpoint.
+var errNoBulk = errors.New("the node has no POST /pings")
 
 // bulkLoad posts NDJSON over a few connections for a while. A line that was
 // refused counts as refused, an endpoint that is not there as one failure.

@@ -51,6 +51,22 @@ func (b *bench) load(p *proc) load {
 }
 
 func (b *bench) throughHTTP(ctx context.Context, k kind, s sample) error {
+	return b.through(ctx, k, "http/"+contenderName(k), s, func(l *line) (int, error) {
+		t, err := b.load(l.near()).run(ctx)
+		if err == nil && t.failed+t.refused > 0 {
+			err = fmt.Errorf("%d of %d requests failed, %d were refused", t.failed, t.sent(), t.refused)
+		}
+		if err != nil {
+			return 0, l.near().failure(err)
+		}
+		return t.done, nil
+	})
+}
+
+// through has send hand pings, which it counts, to one end of a line of a kind,
+// and measures what comes out at the other: the series and those that begin with
+// its name.
+func (b *bench) through(ctx context.Context, k kind, series string, s sample, send func(*line) (int, error)) error {
 	l, err := b.startLine(ctx, lineConfig{kind: k})
 	if err != nil {
 		return err
@@ -61,28 +77,24 @@ func (b *bench) throughHTTP(ctx context.Context, k kind, s sample) error {
 		return err
 	}
 	start := time.Now()
-	t, err := b.load(l.near()).run(ctx)
-	if err != nil {
-		return l.near().failure(err)
-	}
-	if t.failed+t.refused > 0 {
-		return l.near().failure(fmt.Errorf("%d of %d requests failed, %d were refused", t.failed, t.sent(), t.refused))
-	}
-	arrived, took, err := l.await(ctx, t.done, start)
+	sent, err := send(l)
 	if err != nil {
 		return err
 	}
-	name := contenderName(k)
-	s["http/"+name] = perSecond(arrived, took)
-	if err := s.cpu("http/"+name, l, before, arrived); err != nil {
+	arrived, took, err := l.await(ctx, sent, start)
+	if err != nil {
+		return err
+	}
+	s[series] = perSecond(arrived, took)
+	if err := s.cpu(series, l, before, arrived); err != nil {
 		return err
 	}
 	if k != kindP2ping {
-		s["http/"+name+" lost"] = share(t.done-arrived, t.done)
+		s[series+" lost"] = share(sent-arrived, sent)
 		return nil
 	}
 	v, err := compare(ctx, l)
-	s["http/p2ping lost"], s["http/p2ping batch"] = float64(v.lost(t.done)), v.batch
+	s[series+" lost"], s[series+" batch"] = float64(v.lost(sent)), v.batch
 	return err
 }
 

@@ -18,9 +18,15 @@ const (
 
 // measureLatency sends pings at a low rate: to p2ping by HTTP, over a new
 // connection each as curl does, until the far node's stream shows them; to (b)
-// from the call of Publish until the far subscription has them.
+// from the call of Publish until the far subscription has them. Between the two
+// are HTTP, the disk and the stream: so it sends to (c) too, by HTTP as to
+// p2ping, until the far subscription has them, and measures what a curl to (a)
+// takes.
 func (b *bench) measureLatency(ctx context.Context) (sample, error) {
 	s := make(sample)
+	if err := b.latencyHello(ctx, s); err != nil {
+		return nil, err
+	}
 	if err := b.latencyPubsub(ctx, s); err != nil {
 		return nil, err
 	}
@@ -30,24 +36,64 @@ func (b *bench) measureLatency(ctx context.Context) (sample, error) {
 // lowCount is how many pings a run sends.
 func (b *bench) lowCount() int { return max(min(int(b.lasting.Seconds()*lowRate), b.limit), 1) }
 
+// curls sends stamped pings to a process, over a new connection each, and
+// returns how long the answers took.
+func (b *bench) curls(ctx context.Context, p *proc) ([]time.Duration, error) {
+	n := b.lowCount()
+	answers := make([]time.Duration, 0, n)
+	err := atRate(ctx, lowRate, n, func(int) error {
+		at := time.Now()
+		err := once(ctx, p.api, pingRequest(stamped(at)))
+		answers = append(answers, time.Since(at))
+		return err
+	})
+	if err != nil {
+		return nil, p.failure(err)
+	}
+	return answers, nil
+}
+
+func (b *bench) latencyHello(ctx context.Context, s sample) error {
+	p, err := b.startRole(ctx, "hello")
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	answers, err := b.curls(ctx, p)
+	s["latency/hello answer"] = milliseconds(percentile(answers, 0.5))
+	return err
+}
+
+// latencyPubsub measures (b), and then (c) in the same line.
 func (b *bench) latencyPubsub(ctx context.Context, s sample) error {
 	l, err := b.startLine(ctx, lineConfig{kind: kindPubsub})
 	if err != nil {
 		return err
 	}
 	defer l.stop()
-	var sent int
-	if err := callJSON(ctx, l.near(), http.MethodPost, fmt.Sprintf("/pace?rate=%d&limit=%d", lowRate, b.lowCount()), &sent); err != nil {
+	var paced int
+	if err := callJSON(ctx, l.near(), http.MethodPost, fmt.Sprintf("/pace?rate=%d&limit=%d", lowRate, b.lowCount()), &paced); err != nil {
 		return err
 	}
-	if _, err := l.arrive(ctx, sent, l.patience()); err != nil {
+	if paced, err = l.arrive(ctx, paced, l.patience()); err != nil {
+		return err
+	}
+	answers, err := b.curls(ctx, l.near())
+	if err != nil {
+		return err
+	}
+	if _, err := l.arrive(ctx, paced+len(answers), l.patience()); err != nil {
 		return err
 	}
 	var delays []time.Duration
 	if err := getJSON(ctx, l.far(), "/delays", &delays); err != nil {
 		return err
 	}
-	s.delays("latency/pubsub", delays)
+	if len(delays) < paced {
+		return l.far().failure(fmt.Errorf("%d of %d pings have delays", len(delays), paced))
+	}
+	s.delays("latency/pubsub", delays[:paced])
+	s.delays("latency/pubsub by HTTP", delays[paced:])
 	return nil
 }
 
@@ -73,20 +119,13 @@ func (b *bench) latencyP2ping(ctx context.Context, s sample) error {
 		return nil
 	}
 	defer stream.Close() //nolint:errcheck // all of it was read that was wanted
-	n := b.lowCount()
-	seen := make(chan time.Duration, n)
+	seen := make(chan time.Duration, b.lowCount())
 	go readStamps(stream, seen)
-	answers := make([]time.Duration, 0, n)
-	err = atRate(ctx, lowRate, n, func(int) error {
-		at := time.Now()
-		err := once(ctx, l.near().api, pingRequest(stamped(at)))
-		answers = append(answers, time.Since(at))
-		return err
-	})
+	answers, err := b.curls(ctx, l.near())
 	if err != nil {
-		return l.near().failure(err)
+		return err
 	}
-	delays, err := collect(ctx, seen, n)
+	delays, err := collect(ctx, seen, len(answers))
 	if err != nil {
 		return l.far().failure(err)
 	}

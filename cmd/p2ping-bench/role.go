@@ -24,7 +24,7 @@ import (
 const roleArg = "role"
 
 // connectPatience bounds how long a role tries to reach its neighbour.
-const connectPatience = 5 * time.Second
+const connectPatience = 30 * time.Second
 
 // roleConfig is what a role is told on its command line.
 type roleConfig struct {
@@ -104,6 +104,12 @@ func (b *bench) startRole(ctx context.Context, name string, args ...string) (*pr
 	if err != nil {
 		return nil, err
 	}
+	return p.announced(ctx)
+}
+
+// announced waits until the process says where it can be reached, and returns it.
+// One that doesn't is stopped.
+func (p *proc) announced(ctx context.Context) (*proc, error) {
 	line, err := p.firstOutput(ctx)
 	if err == nil {
 		var a announcement

@@ -86,7 +86,8 @@ func rows() []row {
 		{measure: "latency", title: "200/s, curl to the far stream: p50", unit: "ms", series: "latency/p2ping p50", base: "latency/pubsub p50", against: pubsubName, goal: atMost(1.1)},
 		{measure: "latency", title: "200/s, curl to the far stream: p50", unit: "ms", series: "latency/p2ping p50", base: "latency/pubsub p50", against: pubsubName, goal: atMost(0.8), stretch: true},
 		{measure: "latency", title: "  p99", unit: "ms", series: "latency/p2ping p99", base: "latency/pubsub p99", against: pubsubName},
-		{measure: "latency", title: "  curl itself: p50", unit: "ms", series: "latency/p2ping answer"},
+		{measure: "latency", title: "  the same to the far subscription: p50", unit: "ms", series: "latency/p2ping p50", base: "latency/pubsub by HTTP p50", against: overHTTP},
+		{measure: "latency", title: "  curl itself: p50", unit: "ms", series: "latency/p2ping answer", base: "latency/hello answer", against: helloName},
 
 		{measure: "wire", title: "wire bytes a payload byte, " + strconv.Itoa(wireSize) + " B pings", unit: "B/B", series: "wire/p2ping", base: "wire/pubsub", against: pubsubName, goal: atMost(0.65)},
 
@@ -128,9 +129,15 @@ func sizedRows(sizes []int) []row {
 			row{measure: "ledger", title: "  digest, nothing cached", unit: "ms", series: key("ledger/digest")},
 			row{measure: "ledger", title: "  digest after one append", unit: "ms", series: key("ledger/digest again"), base: first("ledger/digest again"), against: smallest},
 			row{measure: "ledger", title: "  last 100 pings", unit: "ms", series: key("ledger/last"), base: first("ledger/last"), against: smallest},
+			row{measure: "ledger", title: "  find the oldest by its id alone", unit: "ms", series: key("ledger/find"), base: first("ledger/find"), against: smallest},
 			row{measure: "ledger", title: "  file", unit: "MB", series: key("ledger/file")},
 			row{measure: "ledger", title: "  p2ping: start to API ready", unit: "ms", series: key("ledger/start"), goal: startGoal},
 			row{measure: "ledger", title: "  p2ping: RSS above an idle node's", unit: "MiB", series: key("ledger/memory"), goal: memoryGoal},
+			row{measure: "ledger", title: "  /events: resumed 100 pings back, to the last", unit: "ms", series: key("ledger/stream resume"), base: first("ledger/stream resume"), against: smallest},
+			row{measure: "ledger", title: "    bytes read", unit: "B/ping", series: key("ledger/stream bytes"), base: first("ledger/stream bytes"), against: smallest},
+			row{measure: "ledger", title: "  /events: resumed at the end, to the next ping", unit: "ms", series: key("ledger/stream next"), base: first("ledger/stream next"), against: smallest},
+			row{measure: "ledger", title: "    CPU of the node, one follows", unit: "us/ping", series: key("ledger/stream cpu"), base: first("ledger/stream cpu"), against: smallest},
+			row{measure: "ledger", title: fmt.Sprintf("      for each more, up to %d", crowd), unit: "us/ping", series: key("ledger/stream cpu more"), base: first("ledger/stream cpu more"), against: smallest},
 		)
 	}
 	return append(out, catchUpRows(sizes)...)
