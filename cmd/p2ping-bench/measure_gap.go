@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -123,13 +122,4 @@ func (g gap) record(s sample, n int, cost sessions, took, used time.Duration, si
 	s[g.series("bytes", n)] = (cost.bytes - size) / float64(max(g.missing, 1))
 	s[g.series("rounds", n)] = cost.turns
 	s[g.series("rate", n)] = perSecond(g.missing, used)
-}
-
-// cpuOfSelf is the CPU time of this process, in which both sides are.
-func cpuOfSelf() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

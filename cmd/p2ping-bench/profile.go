@@ -14,7 +14,6 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -124,7 +123,7 @@ func (b *bench) profileOne(ctx context.Context, name string, run func(context.Co
 		return nil, err
 	}
 	defer l.stop()
-	if err := l.signal(syscall.SIGUSR1); err != nil {
+	if err := l.signal(beginProfile); err != nil {
 		return nil, err
 	}
 	start := time.Now()
@@ -136,7 +135,7 @@ func (b *bench) profileOne(ctx context.Context, name string, run func(context.Co
 	if err != nil {
 		return nil, err
 	}
-	if err := l.signal(syscall.SIGUSR2); err != nil {
+	if err := l.signal(endProfile); err != nil {
 		return nil, err
 	}
 	b.sayf("  %s pings/s", figure(perSecond(arrived, took)))
