@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 )
@@ -17,14 +16,15 @@ const (
 	// the ends which must pass pings on.
 	lineLength = 3
 	// readyPatience bounds how long a line may take to be one. A GossipSub mesh
-	// takes a heartbeat, which is a second.
-	readyPatience = 20 * time.Second
+	// takes a heartbeat, which is a second. Only a failure takes as long.
+	readyPatience = time.Minute
 	// lossPatience is how long nothing must have come before the rest counts as
-	// lost, where nothing is repaired. Queues are empty long before.
-	lossPatience = time.Second
+	// lost, where nothing is repaired. Queues are empty long before, unless the
+	// whole machine stood still.
+	lossPatience = 10 * time.Second
 	// repairPatience is the same for p2ping, which repairs: catch-up runs every
 	// 5 to 10 s.
-	repairPatience = 15 * time.Second
+	repairPatience = time.Minute
 )
 
 // placeOf is what series and files call node i of a line.
@@ -125,7 +125,7 @@ func (b *bench) newDir(name, ledger string) (string, error) {
 	if err != nil || ledger == "" {
 		return dir, err
 	}
-	return dir, copyFile(filepath.Join(dir, "ledger.db"), ledger)
+	return dir, copyLedger(dir, ledger)
 }
 
 // ready waits until pings go through the line and none is under way.
@@ -140,8 +140,9 @@ func (l *line) ready(ctx context.Context) error {
 		return err
 	}
 	// A probe may be lost, and what comes late must not be counted as a ping.
-	const patience, settle = 100 * time.Millisecond, 50 * time.Millisecond
-	for sent, arrived := 0, 0; ; {
+	const patience, settle = 100 * time.Millisecond, time.Second
+	sent, arrived := 0, 0
+	for arrived == 0 {
 		if err := once(ctx, l.near().api, pingRequest("probe")); err != nil {
 			return l.near().failure(err)
 		}
@@ -149,24 +150,10 @@ func (l *line) ready(ctx context.Context) error {
 		if arrived, err = l.arrive(ctx, sent, patience); err != nil {
 			return err
 		}
-		if arrived > 0 {
-			break
-		}
 	}
-	for last := -1; ; {
-		now, err := l.count(ctx)
-		if err != nil {
-			return err
-		}
-		if now == last {
-			l.before = now
-			return nil
-		}
-		last = now
-		if err := sleep(ctx, settle); err != nil {
-			return err
-		}
-	}
+	arrived, err = l.arrive(ctx, sent, settle)
+	l.before += arrived
+	return err
 }
 
 // arrive waits until the far end has want pings since the line was ready, or

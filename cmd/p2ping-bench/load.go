@@ -14,7 +14,7 @@ import (
 )
 
 // answerPatience bounds how long one answer may take under the heaviest load.
-const answerPatience = 20 * time.Second
+const answerPatience = 30 * time.Second
 
 // load is what a number of connections do: send the same request again as soon
 // as the answer to the last one is read.

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -138,12 +140,19 @@ func (p *proc) awaitAPI(ctx context.Context, api, path string) error {
 }
 
 // freeAddr returns an address on the loopback interface that was free a moment
-// ago: some programs can't say which port they were given.
+// ago: some programs can't say which port they were given. It lies below the
+// ports that systems give out by themselves, to outgoing connections too: one of
+// those may be taken until the program listens.
 func freeAddr(ctx context.Context) (string, error) {
+	const first, last, tries = 5000, 10000, 100
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("finding a free port: %w", err)
+	var err error
+	for range tries {
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(last-first)))
+		var l net.Listener
+		if l, err = lc.Listen(ctx, "tcp", addr); err == nil {
+			return addr, l.Close()
+		}
 	}
-	return l.Addr().String(), l.Close()
+	return "", fmt.Errorf("finding a free port: %w", err)
 }

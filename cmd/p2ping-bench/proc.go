@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// stopPatience is how long a process may take to end by itself.
-	stopPatience = 5 * time.Second
+	// stopPatience is how long a process may take to end by itself. One that is
+	// killed leaves its files behind, which the next on its directory reads.
+	stopPatience = 30 * time.Second
 	// keptTail is how much of what a process says is kept for an error.
 	keptTail = 4 << 10
 	// clockTick is the unit of times in /proc: USER_HZ, which is 100 everywhere.
