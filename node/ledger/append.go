@@ -89,12 +89,13 @@ func (l *Ledger) makeRoom(size int) bool {
 	return usable && room
 }
 
-// room tells whether the journal may be written to, and has room for a frame of
-// size bytes.
+// room tells whether the journal may be written to, which the first append of a
+// Ledger may not, as its epoch begins in the bbolt file; and whether there is room
+// for a frame of size bytes.
 func (l *Ledger) room(size int) (usable, room bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.direct && !l.full, l.journal.room(size)
+	return !l.direct && !l.full && l.epochs.current() == l.epoch, l.journal.room(size)
 }
 
 // fresh makes records of those of the calls' entries that are new, with the

@@ -12,6 +12,11 @@
 // of their own: they take [Ledger.Changed], read After until it is empty, and
 // wait. A cursor is never used twice; there are gaps where entries were pruned.
 //
+// Other ledgers give out the same cursors for other entries, and so does this one
+// when it was begun anew or an older copy of it put back. So cursors are of epochs:
+// whoever keeps one outside keeps its [Epoch] with it, and asks [Ledger.Reach] how far
+// that goes before he goes on from there.
+//
 // # Durability
 //
 // [Ledger.Append] returns when its entries are on the disk (fsync), or with an

@@ -76,6 +76,7 @@ type faulty struct {
 	t     *testing.T
 	l     *Ledger
 	held  map[uint64]*entry.Entry // acknowledged, by cursor
+	ends  map[Epoch]uint64        // the last cursor handed out in each epoch
 	tried map[entry.ID]bool       // given to an append that failed
 	last  uint64                  // the last cursor that was handed out
 	seq   uint64
@@ -88,7 +89,7 @@ func TestFaults(t *testing.T) {
 	r := seeded(t)
 	for range fromEnv(t, "P2PING_KILLS", 5) {
 		f := &faulty{
-			t: t, l: open(t, Config{NoSync: true}), held: make(map[uint64]*entry.Entry), tried: make(map[entry.ID]bool),
+			t: t, l: open(t, Config{NoSync: true}), held: make(map[uint64]*entry.Entry), ends: make(map[Epoch]uint64), tried: make(map[entry.ID]bool),
 			faults: &faults{r: r, rate: []float64{0.02, 0.2, 0.6}[r.IntN(3)], err: []error{syscall.EIO, syscall.ENOSPC}[r.IntN(2)]},
 		}
 		f.inject(f.l)
@@ -153,6 +154,7 @@ func (f *faulty) append() {
 		}
 		f.held[r.Cursor], f.last = r.Entry, r.Cursor
 	}
+	f.ends[f.l.State().Epoch] = f.last
 }
 
 // kill goes on with the files as they are.
@@ -178,6 +180,11 @@ func (f *faulty) check(l *Ledger) {
 	defer func() { f.rate = rate }()
 	if last := l.State().Last; last < f.last {
 		f.t.Fatalf("the last cursor is %d, but %d was handed out", last, f.last)
+	}
+	for epoch, end := range f.ends {
+		if last, known := l.Reach(epoch); !known || last < end {
+			f.t.Fatalf("cursor %d was handed out in epoch %s, which has %d at most, %t", end, epoch, last, known)
+		}
 	}
 	var all []*entry.Entry
 	found := 0

@@ -54,9 +54,15 @@ func (l *Ledger) fold(more func(*writer) (added []Record, err error)) error {
 		if err := w.putPending(p); err != nil {
 			return nil, err
 		}
+		first := w.next
 		added, err := more(w)
 		if err != nil {
 			return nil, err
+		}
+		if len(added) > 0 {
+			if err := w.begin(l.epoch, first); err != nil {
+				return nil, err
+			}
 		}
 		if changed = len(p.records)+len(added) > 0 || p.unsure; !changed {
 			return nil, errNothing

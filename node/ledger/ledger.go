@@ -62,6 +62,9 @@ type State struct {
 	// First is a cursor that no kept record's is below, and after pruning the
 	// oldest's. Last is the newest cursor given out, zero when none was.
 	First, Last uint64
+	// Epoch is that of Last, zero for none. Last, and whatever was taken from the
+	// ledger before, is of this epoch or was given out before it.
+	Epoch Epoch
 	// Full is set while the disk is.
 	Full bool
 	// Damaged counts the records that were found damaged, and dropped, since
@@ -92,6 +95,9 @@ type Ledger struct {
 	held, crowded chan struct{}
 	// finding is held by the one search that may be under way. Capacity 1.
 	finding chan struct{}
+	// epoch is that of the cursors that this Ledger gives out. It begins with the
+	// first of them, in the bbolt file: until then, none may come by the journal.
+	epoch Epoch
 	// touched counts the bytes of the file that were mapped into memory since
 	// they were last given back.
 	touched atomic.Int64
@@ -108,6 +114,7 @@ type Ledger struct {
 
 	mu      sync.Mutex
 	totals  totals        // guarded by mu; the file's and those of what is pending
+	epochs  epochs        // guarded by mu
 	first   uint64        // guarded by mu
 	recent  recent        // guarded by mu
 	changed chan struct{} // guarded by mu; closed and replaced at each change
@@ -132,6 +139,7 @@ func Open(config Config) (*Ledger, error) {
 		finding: make(chan struct{}, 1),
 		changed: make(chan struct{}),
 		recent:  newRecent(),
+		epoch:   newEpoch(),
 	}
 	if l.logger == nil {
 		l.logger = slog.New(slog.DiscardHandler)
@@ -219,6 +227,7 @@ func (l *Ledger) stateOf(t totals) State {
 		Floor:   t.floor,
 		First:   min(l.first, t.next),
 		Last:    t.next - 1,
+		Epoch:   l.epochs.current(),
 		Full:    l.full,
 		Damaged: l.damaged,
 	}
@@ -234,9 +243,9 @@ func (l *Ledger) Changed() <-chan struct{} {
 
 // publish makes a committed change visible. The caller holds l.writing, and
 // not l.mu.
-func (l *Ledger) publish(t totals, p position, added []Record) {
+func (l *Ledger) publish(s standing, added []Record) {
 	l.mu.Lock()
-	l.settle(t, p)
+	l.settle(s)
 	l.unsure = false
 	for _, r := range added {
 		l.recent.push(r)
@@ -250,12 +259,27 @@ func (l *Ledger) publish(t totals, p position, added []Record) {
 	}
 }
 
+// standing is what the bbolt file says of itself.
+type standing struct {
+	totals   totals
+	position position
+	epochs   epochs
+}
+
+// standing returns what a transaction says of the bbolt file.
+func (s snapshot) standing() (standing, error) {
+	p, _, err := s.position()
+	return standing{*s.totals, p, s.epochs()}, err
+}
+
 // settle notes what the bbolt file has: all below its next cursor, and what is
 // in the journal before its position. The caller holds l.mu.
-func (l *Ledger) settle(t totals, p position) {
+func (l *Ledger) settle(s standing) {
+	t := s.totals
+	l.epochs = s.epochs
 	l.recent.settle(t.next - 1)
-	if l.journal != nil && p.secret == l.journal.secret {
-		l.journal.tail = p.place
+	if l.journal != nil && s.position.secret == l.journal.secret {
+		l.journal.tail = s.position.place
 	}
 	for _, r := range l.recent.above(l.recent.stored) {
 		if r.Entry.Time >= t.floor {
@@ -275,7 +299,7 @@ func (l *Ledger) reload() error {
 		if err != nil {
 			return err
 		}
-		p, _, err := s.position()
+		now, err := s.standing()
 		if err != nil {
 			return err
 		}
@@ -285,7 +309,7 @@ func (l *Ledger) reload() error {
 			l.recent.reset(s.next - 1) // it has records that were said to have failed
 			l.unsure = l.totals.next > 0
 		}
-		l.settle(*s.totals, p)
+		l.settle(now)
 		return nil
 	})
 }

@@ -132,7 +132,7 @@ func parsePage(b []byte) (rawPage, error) {
 type element struct {
 	bucket     bool
 	key, value []byte
-	at         int // where value begins in the page
+	at         int64 // where value begins in the page
 }
 
 // checkLeaf checks that a leaf's pairs are within it, and that their keys rise,
@@ -169,7 +169,7 @@ func (p rawPage) leafElement(i int) (element, error) {
 		bucket: flags == bucketFlag,
 		key:    p.bytes[key:value:value],
 		value:  p.bytes[value:end:end],
-		at:     int(value),
+		at:     int64(value),
 	}, nil
 }
 

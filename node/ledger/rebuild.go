@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"os"
 	"slices"
@@ -19,7 +20,7 @@ const cursorJump = 1 << 20
 // Rebuild makes a new ledger at path of the records in the old file, and in its
 // journal, that still verify, wherever they are in them. It keeps the old file
 // under a name beside it, which it returns, and the journal under that name with
-// the journal's suffix. Cursors, ways and times of arrival stay. The floor
+// the journal's suffix. Cursors, their epochs, ways and times of arrival stay. The floor
 // starts anew: the next Prune raises it again. Rebuild needs as much room as the
 // old file takes; when it fails, the old files are still there. It fails with
 // [ErrLocked] while a process has the ledger open.
@@ -119,32 +120,60 @@ func salvage(old *os.File, journal, path string) error {
 	if err != nil {
 		return err
 	}
-	records := append(findRecords(old, info.Size()), journalled...)
+	records, known := findRecords(old, info.Size())
+	records = append(records, journalled...)
 	slices.SortStableFunc(records, func(a, b found) int { return cmp.Compare(a.cursor, b.cursor) })
 	l, err := Open(Config{Path: path, NoSync: true})
 	if err != nil {
 		return err
 	}
-	err = l.restore(old, records)
+	err = l.restore(old, records, known)
 	return errors.Join(err, l.db.Sync(), l.Close())
 }
 
 // findRecords looks through all pages of a file, not only through those that
-// its tree leads to, and returns the records that verify. It never faults, as
-// it only reads.
-func findRecords(r io.ReaderAt, size int64) []found {
+// its tree leads to, and returns the records that verify, and the newest epochs. It
+// never faults, as it only reads.
+func findRecords(r io.ReaderAt, size int64) (all []found, known epochs) {
 	pageSize := int64(os.Getpagesize())
 	if m, err := readMeta(r, size, slog.New(slog.DiscardHandler)); err == nil {
 		pageSize = m.pageSize
 	}
-	var all []found
 	buffer := make([]byte, pageSize+maxOverflow)
 	for at := int64(0); at < size; at += pageSize {
 		if p, ok := readLeaf(r, at, pageSize, buffer); ok {
-			all = p.appendFound(all, at, true)
+			for e := range p.pairs(at, true) {
+				if f, ok := foundIn(e); ok {
+					all = append(all, f)
+				} else if es := epochsIn(e); es.newer(known) {
+					known = es
+				}
+			}
 		}
 	}
-	return all
+	return all, known
+}
+
+// foundIn returns the record that a pair of a leaf is, if it verifies.
+func foundIn(e element) (found, bool) {
+	if len(e.key) != cursorSize {
+		return found{}, false
+	}
+	cursor := binary.BigEndian.Uint64(e.key)
+	_, err := decodeRecord(cursor, e.value)
+	return found{cursor: cursor, at: e.at, size: len(e.value)}, err == nil && cursor > 0 && cursor < 1<<62
+}
+
+// epochsIn returns the epochs that a pair of a leaf is, nil for none.
+func epochsIn(e element) epochs {
+	if string(e.key) != epochsKey {
+		return nil
+	}
+	es, err := decodeEpochs(e.value)
+	if err != nil {
+		return nil
+	}
+	return es
 }
 
 // findJournalled returns the records in a journal whose frames verify, of
@@ -186,29 +215,34 @@ func readLeaf(r io.ReaderAt, at, pageSize int64, buffer []byte) (rawPage, bool) 
 	return p, true
 }
 
-// appendFound appends the records in a leaf that begins at an offset of the
-// file, and, when asked to, those in the page of a small bucket.
-func (p rawPage) appendFound(all []found, at int64, buckets bool) []found {
-	for i := range int(p.count) {
-		e, err := p.leafElement(i)
-		if err != nil {
-			continue
-		}
-		if e.bucket {
-			if inner, ok := e.inlinePage(); ok && buckets {
-				all = inner.appendFound(all, at+int64(e.at)+bucketHeader, false)
+// pairs yields the pairs of a leaf that begins at an offset of the file, with the
+// offset of each one's value in the file; and, when asked to, those in the page of
+// a small bucket in their place.
+func (p rawPage) pairs(at int64, buckets bool) iter.Seq[element] {
+	return func(yield func(element) bool) {
+		for i := range int(p.count) {
+			e, err := p.leafElement(i)
+			if err != nil {
+				continue
 			}
-			continue
-		}
-		if len(e.key) != cursorSize {
-			continue
-		}
-		cursor := binary.BigEndian.Uint64(e.key)
-		if _, err := decodeRecord(cursor, e.value); err == nil && cursor > 0 && cursor < 1<<62 {
-			all = append(all, found{cursor: cursor, at: at + int64(e.at), size: len(e.value)})
+			e.at += at
+			if !e.bucket {
+				if !yield(e) {
+					return
+				}
+				continue
+			}
+			inner, ok := e.inlinePage()
+			if !ok || !buckets {
+				continue
+			}
+			for e := range inner.pairs(e.at+bucketHeader, false) {
+				if !yield(e) {
+					return
+				}
+			}
 		}
 	}
-	return all
 }
 
 // inlinePage returns the page within a small bucket's value.
@@ -223,10 +257,11 @@ func (e element) inlinePage() (rawPage, bool) {
 // restoreBatch bounds what one transaction restores.
 const restoreBatch = 1000
 
-// restore stores the records that were found in old under their own cursors.
+// restore stores the records that were found in old under their own cursors, which
+// are of known epochs.
 // Old copies of pages may have a record more than once; and a cursor may have
 // two, if the first one's commit failed: the second gets a new cursor.
-func (l *Ledger) restore(old io.ReaderAt, records []found) error {
+func (l *Ledger) restore(old io.ReaderAt, records []found, known epochs) error {
 	var again []found
 	for batch := range slices.Chunk(records, restoreBatch) {
 		if err := l.restoreBatch(old, batch, &again); err != nil {
@@ -235,7 +270,10 @@ func (l *Ledger) restore(old io.ReaderAt, records []found) error {
 	}
 	err := l.update(func(s snapshot) ([]Record, error) {
 		s.next += cursorJump
-		return nil, nil
+		if len(known) == 0 {
+			return nil, nil
+		}
+		return nil, s.put(s.meta, []byte(epochsKey), known.encode())
 	})
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ func TestRebuildKeepsAll(t *testing.T) {
 			slices.Reverse(part)
 			add(t, l, part...)
 		}
-		want, last := arrivals(t, l, 1000), l.State().Last
+		want, last, epoch := arrivals(t, l, 1000), l.State().Last, l.State().Epoch
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -55,8 +55,8 @@ func TestRebuildKeepsAll(t *testing.T) {
 				t.Fatalf("got %+v, want %+v", r, w)
 			}
 		}
-		if s := l.State(); s.Last <= last {
-			t.Errorf("the next cursor may have been used: %d after %d", s.Last, last)
+		if s := l.State(); s.Last <= last || s.Epoch != epoch {
+			t.Errorf("the next cursor may have been used: %d after %d, of %s after %s", s.Last, last, s.Epoch, epoch)
 		}
 		// Again, in the same second.
 		if err := l.Close(); err != nil {
@@ -210,7 +210,7 @@ func TestRestoreTwoOfOneCursor(t *testing.T) {
 		records = append(records, found{cursor: cursor, at: int64(old.Len()), size: len(b)})
 		old.Write(b)
 	}
-	if err := l.restore(strings.NewReader(old.String()), records); err != nil {
+	if err := l.restore(strings.NewReader(old.String()), records, nil); err != nil {
 		t.Fatal(err)
 	}
 	got := arrivals(t, l, 10)

@@ -121,18 +121,18 @@ func (l *Ledger) update(f func(snapshot) (added []Record, err error)) error {
 
 // write is update for a caller that holds l.writing.
 func (l *Ledger) write(f func(snapshot) (added []Record, err error)) error {
-	var after snapshot
-	var p position
+	var now standing
 	var added []Record
-	err := l.change(func(tx *bbolt.Tx) (err error) {
-		if after, err = l.snapshot(tx); err != nil {
+	err := l.change(func(tx *bbolt.Tx) error {
+		after, err := l.snapshot(tx)
+		if err != nil {
 			return err
 		}
 		after.sound = l.newSound(tx)
 		if added, err = f(after); err != nil {
 			return err
 		}
-		if p, _, err = after.position(); err != nil {
+		if now, err = after.standing(); err != nil {
 			return err
 		}
 		return storeTotals(tx, *after.totals)
@@ -141,7 +141,7 @@ func (l *Ledger) write(f func(snapshot) (added []Record, err error)) error {
 	switch {
 	case err == nil:
 		l.setFull(false)
-		l.publish(*after.totals, p, added)
+		l.publish(now, added)
 		return nil
 	case errors.Is(err, errNothing):
 		return nil
