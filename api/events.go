@@ -68,23 +68,23 @@ type eventFormat struct{}
 func (eventFormat) contentType() string { return "text/event-stream" }
 
 // begin shows at once that the stream stands, and from where on it resumes.
-func (f eventFormat) begin(b []byte, at *follower) []byte {
+func (f eventFormat) begin(b []byte, e *encoder, at *follower) []byte {
 	b = append(b, ": p2ping\nretry: 1000\n"...)
-	return f.beat(b, at)
+	return f.beat(b, e, at)
 }
 
 func (eventFormat) ping(b []byte, e *encoder, r *ledger.Record, i int) []byte {
 	b = append(b, "event: ping\nid: "...)
-	b = behind(r, i).append(b)
+	b = e.cursor(b, behind(r, i))
 	b = append(b, "\ndata: "...)
 	return append(e.ping(b, r, i), "\n\n"...)
 }
 
-func (eventFormat) gap(b []byte, from, to position) []byte {
+func (eventFormat) gap(b []byte, e *encoder, g gap) []byte {
 	b = append(b, "event: gap\nid: "...)
-	b = to.append(b)
+	b = e.cursor(b, g.to)
 	b = append(b, "\ndata: "...)
-	return append(appendGap(b, from, to), "\n\n"...)
+	return append(e.gap(b, g), "\n\n"...)
 }
 
 func (eventFormat) event(b []byte, name string, data []byte) []byte {
@@ -97,24 +97,24 @@ func (eventFormat) event(b []byte, name string, data []byte) []byte {
 
 // beat is no event, as it has no data, but moves the id: past pings that the
 // reader did not ask for.
-func (eventFormat) beat(b []byte, at *follower) []byte {
+func (eventFormat) beat(b []byte, e *encoder, at *follower) []byte {
 	if at == nil {
 		return append(b, ":\n\n"...)
 	}
 	b = append(b, ":\nid: "...)
-	b = at.at.append(b)
+	b = e.cursor(b, at.at)
 	return append(b, "\n\n"...)
 }
 
 // format is how a feed is written.
 type format interface {
 	contentType() string
-	begin(b []byte, at *follower) []byte
+	begin(b []byte, e *encoder, at *follower) []byte
 	ping(b []byte, e *encoder, r *ledger.Record, i int) []byte
-	gap(b []byte, from, to position) []byte
+	gap(b []byte, e *encoder, g gap) []byte
 	// event is of another kind than ping and gap; data is one line of JSON.
 	event(b []byte, name string, data []byte) []byte
-	beat(b []byte, at *follower) []byte
+	beat(b []byte, e *encoder, at *follower) []byte
 }
 
 // feed is one stream to one reader. It lives in the request's goroutine.
@@ -137,7 +137,7 @@ func (s *Server) newFeed(w http.ResponseWriter, f format) *feed {
 // run feeds the reader until it goes, stalls, or the server stops.
 func (f *feed) run(r *http.Request) {
 	f.out = f.server.newLongAnswer(f.w, f.format.contentType())
-	f.buffer = f.format.begin(f.buffer, f.follower)
+	f.buffer = f.format.begin(f.buffer, f.encoder, f.follower)
 	f.write()
 	f.err = errors.Join(f.err, f.out.flush()) // the header, even where begin has nothing to say
 	beat := time.NewTicker(f.server.heartbeat)
@@ -166,7 +166,7 @@ func (f *feed) wait(r *http.Request, changed <-chan struct{}, more bool, beat <-
 		case <-changed:
 		case <-f.changes.changed():
 		case <-beat:
-			f.buffer = f.format.beat(f.buffer, f.follower)
+			f.buffer = f.format.beat(f.buffer, f.encoder, f.follower)
 		case <-f.server.stopping:
 			return false
 		case <-r.Context().Done():
@@ -183,7 +183,7 @@ func (f *feed) wait(r *http.Request, changed <-chan struct{}, more bool, beat <-
 	}
 	select {
 	case <-beat:
-		f.buffer = f.format.beat(f.buffer, f.follower)
+		f.buffer = f.format.beat(f.buffer, f.encoder, f.follower)
 	default:
 	}
 	return true
@@ -209,8 +209,8 @@ func (f *feed) ping(r *ledger.Record, i int) {
 	}
 }
 
-func (f *feed) gap(from, to position) {
-	f.buffer = f.format.gap(f.buffer, from, to)
+func (f *feed) gap(g gap) {
+	f.buffer = f.format.gap(f.buffer, f.encoder, g)
 }
 
 func (f *feed) write() {

@@ -128,7 +128,7 @@ func TestEventsResumeWhereTheyStopped(t *testing.T) {
 		t.Errorf("type %q", got)
 	}
 	first, err := s.next()
-	if err != nil || !first.comment || first.id != "2-0" || first.data != "" {
+	if err != nil || !first.comment || first.id != a.node.cursor("2-0") || first.data != "" {
 		t.Fatalf("the first event is %+v, %v", first, err)
 	}
 	a.node.append(t, ledger.Gossip, time.Now(), "a", "b", "c")
@@ -228,7 +228,7 @@ func TestAGapIsTold(t *testing.T) {
 		return g
 	}
 	s := b.open(t, "/events?since=2-0") // has had one of four
-	if g := gap(s); g != (client.Gap{From: "2-0", To: "3-0"}) {
+	if g := gap(s); g != (client.Gap{From: pruned.cursor("2-0"), To: pruned.cursor("3-0"), Reason: client.GapForgotten}) {
 		t.Errorf("got %+v", g)
 	}
 	s.wantPing("2")
@@ -238,12 +238,12 @@ func TestAGapIsTold(t *testing.T) {
 	s = b.open(t, "/events?since=0") // asks for what there is
 	s.wantPing("2")
 	s = b.open(t, "/events?since=99-0") // is of another ledger
-	if g := gap(s); g != (client.Gap{From: "99-0", To: "0-0"}) {
+	if g := gap(s); g != (client.Gap{From: "99-0", To: "0-0", Reason: client.GapOtherLedger}) {
 		t.Errorf("got %+v", g)
 	}
 	s.wantPing("2")
 	s = b.open(t, "/pings?follow=1&since=1-0")
-	if want := `{"gap":{"from":"1-0","to":"3-0"}}`; !s.lines.Scan() || s.lines.Text() != want {
+	if want := `{"gap":{"from":"1-0","to":"` + pruned.cursor("3-0") + `","reason":"forgotten"}}`; !s.lines.Scan() || s.lines.Text() != want {
 		t.Errorf("got %s, want %s", s.lines.Text(), want)
 	}
 }
@@ -323,7 +323,7 @@ func TestHeartbeats(t *testing.T) {
 	a.server.heartbeat = time.Millisecond // before the first request
 	s := a.open(t, "/events?author="+a.node.id.String())
 	a.node.append(t, ledger.Gossip, time.Now(), "mine")
-	for e := (event{}); e.id != "2-0" || !e.comment; {
+	for e := (event{}); e.id != a.node.cursor("2-0") || !e.comment; {
 		var err error
 		if e, err = s.next(); err != nil {
 			t.Fatal(err)
@@ -355,7 +355,7 @@ func TestALongStretchOfOtherAuthorsPings(t *testing.T) {
 	}
 	path := "/events?topics=ping&since=0&author=" + other.String()
 	s := a.open(t, path)
-	for _, want := range []string{"0-0", fmt.Sprint(followBatch+1, "-0"), fmt.Sprint(2*followBatch+1, "-0")} {
+	for _, want := range []string{"0-0", a.node.cursor(fmt.Sprint(followBatch+1, "-0")), a.node.cursor(fmt.Sprint(2*followBatch+1, "-0"))} {
 		if e, err := s.next(); err != nil || !e.comment || e.id != want {
 			t.Fatalf("got %+v, %v, want a beat at %s", e, err, want)
 		}

@@ -107,6 +107,9 @@ func (n *fakeNode) Sync() (node.SyncState, error) {
 
 func (n *fakeNode) Ledger() *ledger.Ledger { return n.ledger }
 
+// cursor returns a position as the node tells it.
+func (n *fakeNode) cursor(at string) string { return at + "-" + n.ledger.State().Epoch.String() }
+
 func (n *fakeNode) Publish(ctx context.Context, text string) (node.Published, error) {
 	published, err := n.PublishAll(ctx, []entry.Ping{{Text: text}})
 	if err != nil {

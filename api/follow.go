@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"p2ping/api/client"
 	"p2ping/node/ledger"
 )
 
@@ -32,24 +33,31 @@ type follower struct {
 	// exact is unset until the follower knows that everything from at on was
 	// promised: what was forgotten before is no gap to one who asked for all.
 	exact bool
+	// stray is where the reader meant to begin, until it is told that this is no
+	// place in this ledger.
+	stray *position
 }
 
 // visitor takes what a follower finds.
 type visitor interface {
 	ping(r *ledger.Record, i int)
-	// gap tells that what arrived between two positions is not kept any more.
-	gap(from, to position)
+	gap(g gap)
+}
+
+// gap is what a reader can't be given, as [client.Gap] says it.
+type gap struct {
+	from, to position
+	reason   string
 }
 
 // pull gives the next records to v and returns how many they were. With none,
 // the ledger has no more for now.
 func (f *follower) pull(v visitor) (int, error) {
-	last := f.ledger.State().Last // before After: what is up to here, After sees or it is forgotten
-	if f.at.arrival > last+1 {
-		// A cursor of another ledger, or of another life of this one.
-		v.gap(f.at, position{})
-		f.at, f.exact = position{}, false
+	if f.stray != nil {
+		v.gap(gap{*f.stray, f.at, client.GapOtherLedger})
+		f.stray = nil
 	}
+	last := f.ledger.State().Last // before After: what is up to here, After sees or it is forgotten
 	after := f.at.arrival - min(f.at.arrival, 1)
 	records, err := f.ledger.After(after, followBatch)
 	if err != nil {
@@ -80,9 +88,33 @@ func (f *follower) visit(v visitor, r *ledger.Record) {
 // skip moves on over what is not there any more.
 func (f *follower) skip(v visitor, to position) {
 	if f.exact {
-		v.gap(f.at, to)
+		v.gap(gap{f.at, to, client.GapForgotten})
 	}
 	f.at, f.exact = to, true
+}
+
+// begin begins at a cursor, if it is one of this ledger. One of another, or of an epoch
+// that began after the copy was made which this is, says nothing of what its reader has
+// had of this: it gets all. One of the epoch in which the copy was made has had what
+// the copy had: it gets what has come to this since.
+func (f *follower) begin(at position) {
+	f.at, f.exact = at, at.arrival > 0
+	last, known := f.ledger.State().Last, at.epoch == 0
+	if !known {
+		last, known = f.ledger.Reach(at.epoch)
+	}
+	switch {
+	case known && !at.beyond(last):
+		f.at.epoch = 0
+		return
+	case known && at.epoch != 0:
+		f.at = position{arrival: last + 1}
+	default:
+		f.at, f.exact = position{}, false
+	}
+	if !at.start() {
+		f.stray = &at
+	}
 }
 
 // newFollower begins where a request says: at a mark, before the last so many
@@ -103,10 +135,14 @@ func (s *Server) newFollower(ctx context.Context, query url.Values, since string
 		if err != nil {
 			return nil, err
 		}
+		if m.cursor != nil {
+			f.begin(*m.cursor)
+			break
+		}
 		if f.at, err = s.inArrival(ctx, m); err != nil {
 			return nil, err
 		}
-		f.exact = m.cursor != nil && m.cursor.arrival > 0 || m.id != nil
+		f.exact = m.id != nil
 	case recent > 0:
 		if f.at, err = s.lastArrived(recent); err != nil {
 			return nil, err
@@ -159,26 +195,28 @@ type lineFormat struct{}
 
 func (lineFormat) contentType() string { return ndjson }
 
-func (lineFormat) begin(b []byte, _ *follower) []byte { return b }
+func (lineFormat) begin(b []byte, _ *encoder, _ *follower) []byte { return b }
 
 func (lineFormat) ping(b []byte, e *encoder, r *ledger.Record, i int) []byte {
 	return append(e.ping(b, r, i), '\n')
 }
 
-func (lineFormat) gap(b []byte, from, to position) []byte {
+func (lineFormat) gap(b []byte, e *encoder, g gap) []byte {
 	b = append(b, `{"gap":`...)
-	return append(appendGap(b, from, to), "}\n"...)
+	return append(e.gap(b, g), "}\n"...)
 }
 
 func (lineFormat) event(b []byte, _ string, _ []byte) []byte { return b }
 
-func (lineFormat) beat(b []byte, _ *follower) []byte { return append(b, '\n') }
+func (lineFormat) beat(b []byte, _ *encoder, _ *follower) []byte { return append(b, '\n') }
 
-// appendGap appends the JSON of a [client.Gap].
-func appendGap(b []byte, from, to position) []byte {
+// gap appends the JSON of a [client.Gap].
+func (e *encoder) gap(b []byte, g gap) []byte {
 	b = append(b, `{"from":"`...)
-	b = from.append(b)
+	b = e.cursor(b, g.from)
 	b = append(b, `","to":"`...)
-	b = to.append(b)
+	b = e.cursor(b, g.to)
+	b = append(b, `","reason":"`...)
+	b = append(b, g.reason...)
 	return append(b, `"}`...)
 }

@@ -184,7 +184,7 @@ func FuzzMarks(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, seed := range []string{"10m", "5-1", "2026-01-02T15:04:05Z", strings.Repeat("ab", 32) + "-7", "", "-", "AAAA.1"} {
+	for _, seed := range []string{"10m", "5-1", "5-1-0000abcd", "2026-01-02T15:04:05Z", strings.Repeat("ab", 32) + "-7", "", "-", "AAAA.1"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, v string) {
@@ -197,7 +197,14 @@ func FuzzMarks(f *testing.F) {
 			t.Errorf("page %q became %q", v, formatPage(at))
 		}
 		m, err := s.parseMark("since", v)
-		if err == nil && m.id == nil { // which the ledger lacks
+		if err == nil && m.cursor != nil {
+			f := follower{ledger: n.Ledger()}
+			f.begin(*m.cursor)
+			if f.at.beyond(n.Ledger().State().Last) {
+				t.Errorf("%q begins at %s", v, f.at)
+			}
+		}
+		if err == nil && m.cursor == nil && m.id == nil { // which the ledger lacks
 			if _, err := s.inArrival(t.Context(), m); err != nil {
 				t.Errorf("%q: %v", v, err)
 			}

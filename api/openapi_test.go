@@ -218,7 +218,7 @@ func TestTypesAreAsDocumented(t *testing.T) {
 	}
 	for name, v := range map[string]any{
 		"Published": client.Published{Receipts: []client.Receipt{{}}}, "Receipt": client.Receipt{}, "Ping": client.Ping{From: "x"},
-		"Pings": client.Pings{Next: "x"}, "Gap": client.Gap{}, "NewPing": client.NewPing{Key: "x"}, "ID": client.ID{},
+		"Pings": client.Pings{Next: "x"}, "Gap": client.Gap{Reason: client.GapForgotten}, "NewPing": client.NewPing{Key: "x"}, "ID": client.ID{},
 		"Map": client.Map{}, "MapNode": client.MapNode{}, "MapEdge": client.MapEdge{}, "Peers": client.Peers{}, "Peer": client.Peer{Found: "x"}, "Connected": client.Connected{}, "Readiness": client.Readiness{},
 		"Sync": client.Sync{}, "PeerSync": client.PeerSync{Error: "x"}, "Entry": client.Entry{}, "Imported": client.Imported{},
 		"Problem": client.Error{Detail: "x", Hint: "x"},

@@ -21,10 +21,27 @@ type encoder struct {
 	from    func(entry.Key) peer.ID // who brought an entry, "" where that is forgotten
 	authors map[peer.ID]string
 	clock   clock
+
+	ledger *ledger.Ledger
+	epoch  ledger.Epoch // of upTo
+	upTo   uint64       // a cursor that the ledger has given out
 }
 
 func (s *Server) newEncoder() *encoder {
-	return &encoder{self: s.self, from: s.node.CameFrom, authors: map[peer.ID]string{s.self: s.author}}
+	return &encoder{self: s.self, from: s.node.CameFrom, authors: map[peer.ID]string{s.self: s.author}, ledger: s.node.Ledger()}
+}
+
+// cursor appends a position with its epoch, or, when something in the ledger lies
+// before it, with that one's, or a later one.
+func (e *encoder) cursor(b []byte, p position) []byte {
+	if p.arrival > e.upTo {
+		state := e.ledger.State()
+		e.epoch, e.upTo = state.Epoch, state.Last
+	}
+	if p.epoch == 0 && !p.start() && !p.beyond(e.upTo) {
+		p.epoch = e.epoch
+	}
+	return p.append(b)
 }
 
 // author returns a peer ID in base58, which takes longer to make than all the
@@ -63,7 +80,7 @@ func (e *encoder) ping(b []byte, r *ledger.Record, i int) []byte {
 		}
 	}
 	b = append(b, `","cursor":"`...)
-	b = behind(r, i).append(b)
+	b = e.cursor(b, behind(r, i))
 	b = append(b, `","self":`...)
 	b = strconv.AppendBool(b, r.Entry.Author == e.self)
 	return append(b, '}')

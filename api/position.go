@@ -17,20 +17,37 @@ type position struct {
 	arrival uint64
 	// index is the next ping's in there.
 	index int
+	// epoch is that of a cursor that was given out by a ledger, be it this node's or
+	// not; zero for a position in this node's, and for a cursor that does not say.
+	epoch ledger.Epoch
 }
 
 // behind returns the position after ping i of a record.
 func behind(r *ledger.Record, i int) position {
 	if i+1 < len(r.Entry.Pings) {
-		return position{r.Cursor, i + 1}
+		return position{arrival: r.Cursor, index: i + 1}
 	}
 	return position{arrival: r.Cursor + 1}
 }
 
+// start tells whether nothing lies before a position, in whichever ledger.
+func (p position) start() bool { return p.arrival <= 1 && p.index == 0 }
+
+// beyond tells whether somebody who has read all up to a cursor is not there yet.
+func (p position) beyond(last uint64) bool {
+	return p.arrival > last+1 || p.arrival == last+1 && p.index > 0
+}
+
+// append writes a position as a cursor: arrival, index and, if there is one, epoch.
 func (p position) append(b []byte) []byte {
 	b = strconv.AppendUint(b, p.arrival, 10)
 	b = append(b, '-')
-	return strconv.AppendInt(b, int64(p.index), 10)
+	b = strconv.AppendInt(b, int64(p.index), 10)
+	if p.epoch == 0 {
+		return b
+	}
+	b = append(b, '-')
+	return append(b, p.epoch.String()...)
 }
 
 func (p position) String() string { return string(p.append(nil)) }
@@ -39,21 +56,26 @@ func (p position) String() string { return string(p.append(nil)) }
 // all digits too, from being taken for one.
 const maxDigits = 19
 
-// parsePosition reads what append writes. The index may be left out.
-func parsePosition(s string) (position, bool) {
-	arrival, index, both := strings.Cut(s, "-")
-	if len(arrival) > maxDigits || !decimal(arrival) || both && !decimal(index) {
+// parsePosition reads what append writes. The index may be left out, and so may the
+// epoch.
+func parsePosition(s string) (p position, ok bool) {
+	arrival, rest, more := strings.Cut(s, "-")
+	if len(arrival) > maxDigits || !decimal(arrival) {
 		return position{}, false
 	}
-	a, err := strconv.ParseUint(arrival, 10, 63)
-	if err != nil {
+	var err error
+	if p.arrival, err = strconv.ParseUint(arrival, 10, 63); err != nil || !more {
+		return p, err == nil
+	}
+	index, epoch, more := strings.Cut(rest, "-")
+	if !decimal(index) {
 		return position{}, false
 	}
-	if !both {
-		return position{arrival: a}, true
+	if p.index, err = strconv.Atoi(index); err != nil || p.index >= entry.MaxPings || !more {
+		return p, err == nil && p.index < entry.MaxPings
 	}
-	i, err := strconv.Atoi(index)
-	return position{a, i}, err == nil && i < entry.MaxPings
+	p.epoch, err = ledger.ParseEpoch(epoch)
+	return p, err == nil
 }
 
 func decimal(s string) bool {

@@ -101,12 +101,10 @@ func (s *Server) inTime(ctx context.Context, m mark, end bool) (spot, error) {
 	return spot{key: entry.Key{Time: max(0, m.at.UnixMilli())}}, nil
 }
 
-// inArrival returns the mark's place in the order of arrival. A ping that is
-// named lies before it; a time is that of arrival here.
+// inArrival returns the place in the order of arrival of a mark that is no cursor. A
+// ping that is named lies before it; a time is that of arrival here.
 func (s *Server) inArrival(ctx context.Context, m mark) (position, error) {
 	switch {
-	case m.cursor != nil:
-		return *m.cursor, nil
 	case m.id != nil:
 		r, err := s.find(ctx, *m.id)
 		if err != nil {
@@ -160,7 +158,7 @@ func (s *Server) lastArrived(n int) (position, error) {
 		}
 		for _, r := range records {
 			for i := range r.Entry.Pings {
-				ends = append(ends, position{r.Cursor, i})
+				ends = append(ends, position{arrival: r.Cursor, index: i})
 			}
 		}
 		ends = ends[max(0, len(ends)-n):]

@@ -51,7 +51,7 @@ type FollowQuery struct {
 type Event struct {
 	// Ping is a ping that arrived. Its Cursor is where to go on from.
 	Ping *Ping
-	// Gap says that pings were forgotten before they could be read.
+	// Gap says that pings may be missing here, or come again.
 	Gap  *Gap
 	Peer *PeerEvent
 	Sync *PeerSync

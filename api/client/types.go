@@ -99,11 +99,23 @@ type SendResult struct {
 	Error *Error `json:"error,omitempty"`
 }
 
-// Gap tells that pings which arrived between two cursors are not kept any more.
+// Gap tells that a stream does not go on where it was asked to, From, but at To.
 type Gap struct {
 	From string `json:"from"`
 	To   string `json:"to"`
+	// Reason is one of the constants below, or another of a later version's.
+	Reason string `json:"reason"`
 }
+
+// Why there is a gap.
+const (
+	// GapForgotten: what arrived between From and To is not kept any more.
+	GapForgotten = "forgotten"
+	// GapOtherLedger: From is another ledger's cursor. Either it is another node's, or
+	// this one has lost its data since, or an older copy of them was put back. All
+	// that may have been missed comes after To, with some that was had already.
+	GapOtherLedger = "other_ledger"
+)
 
 // What can happen to a peer.
 const (

@@ -57,6 +57,8 @@ func (p *program) watch(ctx context.Context, c *client.Client, q client.FollowQu
 			return nil // as it was told
 		case err != nil:
 			return explain(err)
+		case event.Gap != nil && event.Gap.Reason == client.GapOtherLedger:
+			fmt.Fprintln(p.stderr, "p2ping: the node has not the ledger that it had: what it has comes now, and may have been shown already")
 		case event.Gap != nil:
 			fmt.Fprintln(p.stderr, "p2ping: pings are missing here: they were forgotten before they could be shown (--retention)")
 		case event.Ping != nil:

@@ -169,15 +169,17 @@ async function stands() {
 
 function take(type, data) {
   if (type === "ping") arrived(data);
-  else if (type === "gap") gap();
+  else if (type === "gap") gap(data.reason);
   else poller.soon(); // peer or sync: the whole is asked for, as it is small
 }
 
 let gaps = 0; // since the user last took note
 
-function gap() {
+function gap(reason) {
   gaps++;
-  const words = "Pings are missing here: the node had forgotten them, or began anew, before this page asked for them.";
+  const words = reason === "other_ledger"
+    ? "The node has not the ledger that it had: what was shown before may be missing in it."
+    : "Pings are missing here: the node had forgotten them before this page asked for them.";
   arrived({ gap: words, id: `gap-${Date.now()}-${gaps}` });
   find("banner-text").textContent = words;
   find("banner").hidden = false;
