@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"p2ping/node/ledger"
 )
 
 const (
@@ -34,23 +36,34 @@ const (
 type place struct {
 	arrival uint64 // the cursor of its entry
 	index   int    // in there
+	epoch   ledger.Epoch
 }
 
 func (p place) String() string {
-	return strconv.FormatUint(p.arrival, 10) + "-" + strconv.Itoa(p.index)
+	s := strconv.FormatUint(p.arrival, 10) + "-" + strconv.Itoa(p.index)
+	if p.epoch != 0 {
+		s += "-" + p.epoch.String()
+	}
+	return s
 }
 
-func parsePlace(s string) (place, error) {
-	arrival, index, _ := strings.Cut(s, "-")
-	a, err := strconv.ParseUint(arrival, 10, 63)
-	if err != nil {
+func parsePlace(s string) (p place, err error) {
+	arrival, rest, _ := strings.Cut(s, "-")
+	index, epoch, more := strings.Cut(rest, "-")
+	if p.arrival, err = strconv.ParseUint(arrival, 10, 63); err != nil {
 		return place{}, fmt.Errorf("%q is no cursor", s)
 	}
 	i, err := strconv.ParseUint(index, 10, 16)
 	if err != nil {
 		return place{}, fmt.Errorf("%q is no cursor", s)
 	}
-	return place{a, int(i)}, nil
+	p.index = int(i)
+	if more {
+		if p.epoch, err = ledger.ParseEpoch(epoch); err != nil {
+			return place{}, fmt.Errorf("%q is no cursor: %w", s, err)
+		}
+	}
+	return p, nil
 }
 
 // keyOf names a hook in the file: by a hash, as there may be a password in it.

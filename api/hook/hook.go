@@ -127,10 +127,10 @@ func (h *Hooks) start(l *ledger.Ledger) error {
 	for _, r := range h.runners {
 		at, known := old[r.key]
 		if !known {
-			at = place{arrival: l.State().Last + 1}
+			at = inEpoch(l, place{arrival: l.State().Last + 1})
 		}
-		r.at = at
-		r.moved = func(to place) { h.book.set(r.key, to) }
+		r.at = r.resume(at)
+		r.moved = func(to place) { h.book.set(r.key, inEpoch(l, to)) }
 		h.book.places[r.key] = at
 	}
 	if maps.Equal(h.book.places, old) {
@@ -138,6 +138,13 @@ func (h *Hooks) start(l *ledger.Ledger) error {
 	}
 	// A loss of power must not have a hook start anew, later.
 	return errors.Join(h.book.write(), h.book.syncName())
+}
+
+// inEpoch returns a place in the ledger with the epoch that tells it from one in
+// another.
+func inEpoch(l *ledger.Ledger, at place) place {
+	at.epoch = l.State().Epoch
+	return at
 }
 
 // Run hands pings over until ctx ends. Attempts that are under way then get two

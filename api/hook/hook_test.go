@@ -305,7 +305,7 @@ func TestFile(t *testing.T) {
 			}
 		}
 		run("hook")
-		holds(map[string]place{keyOf("exec", "hook"): {arrival: 4}})
+		holds(map[string]place{keyOf("exec", "hook"): inEpoch(b.ledger, place{arrival: 4})})
 		run()
 		holds(nil)
 	})
@@ -348,6 +348,17 @@ func TestGap(t *testing.T) {
 		stop()
 		if again := got.reset(); !slices.Equal(again, kept) || !strings.Contains(b.log.String(), "another one") {
 			t.Errorf("handed over: %q, not %q again; the log says\n%s", again, kept, b.log.String())
+		}
+		// Another one that has as many.
+		places = map[string]place{keyOf("exec", "hook"): {arrival: 5, epoch: b.ledger.State().Epoch + 1}}
+		if err := (&book{dir: b.dir, places: places}).write(); err != nil {
+			t.Fatal(err)
+		}
+		stop = b.start(take, "hook")
+		synctest.Wait()
+		stop()
+		if again := got.reset(); !slices.Equal(again, kept) {
+			t.Errorf("of another ledger, %q were handed over, not %q", again, kept)
 		}
 	})
 }
@@ -400,7 +411,7 @@ func TestPause(t *testing.T) {
 }
 
 func FuzzBook(f *testing.F) {
-	f.Add([]byte(`{"hooks":{"a":"1-0","b":"922337203685477580-999"}}`))
+	f.Add([]byte(`{"hooks":{"a":"1-0","b":"922337203685477580-999","c":"17-3-00c0ffee"}}`))
 	f.Add([]byte(`{"hooks":{"a":"-1"}}`))
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, content []byte) {

@@ -129,14 +129,29 @@ func (r *runner) fill(begin func(*task)) error {
 	return nil
 }
 
+// resume returns where to begin, when that was the place at the end: there, if it is
+// one in this ledger. In an older copy of it, that is what came to the copy; of
+// another ledger, nothing has been handed over.
+func (r *runner) resume(at place) place {
+	last, known := r.ledger.State().Last, at.epoch == 0
+	if !known {
+		last, known = r.ledger.Reach(at.epoch)
+	}
+	switch to := (place{arrival: last + 1}); {
+	case known && (at.arrival <= last || at.arrival == last+1 && at.index == 0):
+		return place{arrival: at.arrival, index: at.index}
+	case known && at.epoch != 0:
+		r.logger.Warn("the ledger is an older copy: starting with what has come to it", "from", at.String(), "to", to.String())
+		return to
+	}
+	r.logger.Warn("the ledger is another one than before: starting with its first ping", "from", at.String())
+	return place{}
+}
+
 // read gets the next records, and logs when there should have been some
 // between.
 func (r *runner) read() (more bool, err error) {
 	last := r.ledger.State().Last // before After: what is up to here, After sees or it is forgotten
-	if r.at.arrival > last+1 {
-		r.logger.Warn("the ledger is another one than before: starting with its first ping", "from", r.at.String())
-		r.at = place{}
-	}
 	r.records, err = r.ledger.After(r.at.arrival-min(r.at.arrival, 1), page)
 	if err != nil {
 		return false, err
@@ -219,7 +234,7 @@ func (r *runner) drain() {
 // insist tries to hand a task over until it is, or is refused, or ctx ends.
 // It runs on a goroutine of its own.
 func (r *runner) insist(ctx, hard context.Context, t *task) bool {
-	ping, err := t.json(r.self)
+	ping, err := t.json(r.self, r.ledger)
 	if err != nil {
 		r.logger.Error("skipping a ping that can't be written as JSON", "id", t.id(), "err", err)
 		return true
@@ -281,13 +296,13 @@ func (t *task) id() string { return fmt.Sprintf("%s-%d", t.record.Entry.ID, t.in
 // behind is the place after the task, the cursor of its ping.
 func (t *task) behind() place {
 	if t.index+1 < len(t.record.Entry.Pings) {
-		return place{t.record.Cursor, t.index + 1}
+		return place{arrival: t.record.Cursor, index: t.index + 1}
 	}
 	return place{arrival: t.record.Cursor + 1}
 }
 
-// json writes the ping as the API's streams do.
-func (t *task) json(self peer.ID) ([]byte, error) {
+// json writes the ping, which is in l, as the API's streams do.
+func (t *task) json(self peer.ID, l *ledger.Ledger) ([]byte, error) {
 	e := t.record.Entry
 	p := e.Pings[t.index]
 	var b bytes.Buffer
@@ -296,7 +311,7 @@ func (t *task) json(self peer.ID) ([]byte, error) {
 	err := encoder.Encode(client.Ping{
 		ID: t.id(), Text: p.Text, Author: e.Author.String(),
 		SentAt: client.Time{Time: p.Time()}, ReceivedAt: client.Time{Time: t.record.ReceivedAt},
-		Via: t.record.Via.String(), Cursor: t.behind().String(), Self: e.Author == self,
+		Via: t.record.Via.String(), Cursor: inEpoch(l, t.behind()).String(), Self: e.Author == self,
 	})
 	return b.Bytes(), err
 }
