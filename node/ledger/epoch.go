@@ -89,9 +89,13 @@ func (es epochs) newer(others epochs) bool {
 	return len(es) > 0 && (len(others) == 0 || es[len(es)-1].first > others[len(others)-1].first)
 }
 
-// begin returns the epochs with one more.
+// begin returns the epochs with one more. Those that would have begun later go: they
+// are in what was rebuilt of a file that had lost all their entries.
 func (es epochs) begin(e Epoch, first uint64) epochs {
 	kept := es[max(0, len(es)-maxEpochs+1):]
+	for len(kept) > 0 && kept[len(kept)-1].first >= first {
+		kept = kept[:len(kept)-1]
+	}
 	return append(slices.Clip(kept), begun{e, first})
 }
 

@@ -39,6 +39,9 @@ func TestEpochsAreBounded(t *testing.T) {
 	if len(es) != maxEpochs || es.current() != 3*maxEpochs || es[0].epoch != 2*maxEpochs+1 {
 		t.Errorf("%d are kept, from %d to %d", len(es), es[0].epoch, es.current())
 	}
+	if es = es.begin(1<<20, es[9].first); len(es) != 9 || es.current() != 1<<20 {
+		t.Errorf("%v begins before what came later", es)
+	}
 	if got, err := decodeEpochs(es.encode()); err != nil || !slices.Equal(got, es) {
 		t.Errorf("read back: %v, %v", got, err)
 	}
