@@ -3,11 +3,14 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -131,12 +134,9 @@ func formField(body []byte, name string) (string, bool, error) {
 }
 
 func jsonField(body []byte, name string) (string, bool, error) {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(body, &fields); err != nil {
+	fields, err := jsonObject(body)
+	if err != nil {
 		return "", false, refusef(http.StatusBadRequest, "the body is not a JSON object: %v", err)
-	}
-	if fields == nil {
-		return "", false, refuse(http.StatusBadRequest, "the body is not a JSON object, but null", "")
 	}
 	raw, ok := fields[name]
 	if len(fields) > 1 || len(fields) == 1 && !ok {
@@ -145,9 +145,67 @@ func jsonField(body []byte, name string) (string, bool, error) {
 	if !ok {
 		return "", false, nil
 	}
+	text, err := jsonString(raw)
+	if err != nil {
+		return "", false, refusef(http.StatusBadRequest, "the field %q %v", name, err)
+	}
+	return text, true, nil
+}
+
+// jsonObject reads the members of a JSON object, by their exact names, unlike what
+// encoding/json makes of a struct.
+func jsonObject(b []byte) (fields map[string]json.RawMessage, err error) {
+	err = json.Unmarshal(b, &fields)
+	if other, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return nil, fmt.Errorf("it is of another type, %s", other.Value)
+	}
+	if err == nil && fields == nil {
+		return nil, errors.New("it is null")
+	}
+	return fields, err
+}
+
+// jsonString reads a JSON string. One with half of a pair of surrogates, which
+// encoding/json replaces without a word, is refused, as invalid UTF-8 is.
+func jsonString(raw json.RawMessage) (string, error) {
 	var text *string
 	if err := json.Unmarshal(raw, &text); err != nil || text == nil {
-		return "", false, refusef(http.StatusBadRequest, "the field %q is not a string", name)
+		return "", errors.New("is not a string")
 	}
-	return *text, true, nil
+	if halved(raw) {
+		return "", errors.New(`has half a character, an unpaired \ud800 to \udfff: the text was cut in the middle of one`)
+	}
+	return *text, nil
+}
+
+// halved tells whether valid JSON has an escape for half of a pair of surrogates
+// without the other half.
+func halved(b []byte) bool {
+	for i := 0; i < len(b); i++ {
+		if b[i] != '\\' {
+			continue
+		}
+		i++ // what is escaped
+		switch first := surrogate(b[i:]); {
+		case first == 0:
+		case first < 0xDC00 && bytes.HasPrefix(b[i+5:], []byte{'\\'}) && surrogate(b[i+6:]) >= 0xDC00:
+			i += 10
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// surrogate returns the half of a pair that an escape without its backslash stands
+// for, 0 for none.
+func surrogate(b []byte) uint64 {
+	if len(b) < 5 || b[0] != 'u' {
+		return 0
+	}
+	v, err := strconv.ParseUint(string(b[1:5]), 16, 16)
+	if err != nil || v < 0xD800 || v > 0xDFFF {
+		return 0
+	}
+	return v
 }

@@ -65,6 +65,9 @@ func (g *guard) authorize(r *http.Request) (authorized bool, err error) {
 		return false, nil
 	}
 	p := refuse(http.StatusUnauthorized, "this node asks for a token", "send Authorization: Bearer TOKEN, or --token-file to p2ping")
+	if token != "" {
+		p = refuse(http.StatusUnauthorized, "this is not the node's token", "compare it with the file that the node was given as --token-file")
+	}
 	p.header, p.value = "Www-Authenticate", "Bearer"
 	return false, p
 }

@@ -43,6 +43,12 @@ func TestAKeyPublishesOnce(t *testing.T) {
 	if answer, _, _ := ping(strings.Repeat("k", maxKeyLen+1), "x"); answer.StatusCode != http.StatusBadRequest {
 		t.Errorf("a long key: %d", answer.StatusCode)
 	}
+	if answer, _, body := ping("", "x"); answer.StatusCode != http.StatusBadRequest || !strings.Contains(body, "is empty") {
+		t.Errorf("an empty key: %s", body)
+	}
+	if answer, body := a.do(t, "POST", "/ping", "x", "Idempotency-Key", "k3", "Idempotency-Key", "k4"); answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("two keys: %s", body)
+	}
 	results := a.send(t, `{"text":"one","key":"k1"}
 {"text":"two","key":"k2"}
 {"text":"three"}

@@ -84,12 +84,17 @@ type scratch struct {
 // publishOnce publishes a text, but not if its idempotency key was used before:
 // then the answer is the one of that time.
 func (s *Server) publishOnce(r *http.Request, text string) (p node.Published, replayed bool, err error) {
-	key := r.Header.Get("Idempotency-Key")
-	if key == "" {
+	given := r.Header["Idempotency-Key"]
+	switch {
+	case len(given) == 0:
 		p, err = s.node.Publish(r.Context(), text)
 		return p, false, err
+	case len(given) > 1:
+		return p, false, refusef(http.StatusBadRequest, "the header Idempotency-Key is given %d times", len(given))
+	case given[0] == "":
+		return p, false, refuse(http.StatusBadRequest, "the header Idempotency-Key is empty", "leave it out for none")
 	}
-	results := s.publishKeyed(r.Context(), []line{{text: text, key: key}})
+	results := s.publishKeyed(r.Context(), []line{{text: text, key: given[0]}})
 	return results[0].published, results[0].replayed, results[0].err
 }
 

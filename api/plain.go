@@ -28,7 +28,7 @@ func plainPing(b []byte) (l line, ok bool) {
 		switch {
 		case string(name) == "text" && text == nil:
 			text = value
-		case string(name) == "key" && key == nil:
+		case string(name) == "key" && key == nil && len(value) > 0:
 			key = value
 		default:
 			return line{}, false

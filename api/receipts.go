@@ -35,8 +35,11 @@ func parseWait(query url.Values) (wait, error) {
 	w := wait{receipts: n, timeout: defaultReceiptTimeout}
 	if v := query.Get("timeout"); v != "" {
 		w.timeout, err = time.ParseDuration(v)
-		if err != nil || w.timeout <= 0 || w.timeout > maxReceiptTimeout || n == 0 {
-			return wait{}, refusef(http.StatusBadRequest, "the parameter timeout goes with wait and is a duration up to %s, such as 3s, not %.40q", maxReceiptTimeout, v)
+		if err != nil || w.timeout <= 0 || w.timeout > maxReceiptTimeout {
+			return wait{}, refusef(http.StatusBadRequest, "the parameter timeout is a duration up to %s, such as 3s, not %.40q", maxReceiptTimeout, v)
+		}
+		if n == 0 {
+			return wait{}, refuse(http.StatusBadRequest, "the parameter timeout goes with wait", "say how many receipts to wait for: wait=1")
 		}
 	}
 	return w, nil

@@ -5,8 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -132,27 +133,33 @@ func decodePing(b []byte) (line, error) {
 // decodeJSON is decodePing for all JSON there is, at ten times the cost of
 // plainPing.
 func decodeJSON(b []byte) (line, error) {
-	var v struct {
-		Text *string `json:"text"`
-		Key  string  `json:"key"`
-	}
-	decoder := json.NewDecoder(bytes.NewReader(b))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(&v)
-	if err == nil {
-		if _, end := decoder.Token(); !errors.Is(end, io.EOF) {
-			err = errors.New("there is more than one value")
-		}
-	}
+	fields, err := jsonObject(b)
 	switch {
 	case err != nil:
 		return line{}, refusef(http.StatusBadRequest, `the line is not of the form {"text":"..."}: %v`, err)
 	case !utf8.Valid(b):
 		return line{}, refuse(http.StatusBadRequest, "the line is not valid UTF-8", "")
-	case v.Text == nil:
+	case fields["text"] == nil:
 		return line{}, refuse(http.StatusBadRequest, "the text is missing", `send {"text":"..."}`)
 	}
-	return line{text: *v.Text, key: v.Key}, checkText(*v.Text)
+	var l line
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		raw := fields[name]
+		switch name {
+		case "text":
+			l.text, err = jsonString(raw)
+		case "key":
+			if l.key, err = jsonString(raw); err == nil && l.key == "" {
+				err = errors.New("is empty: leave it out for none")
+			}
+		default:
+			return line{}, refusef(http.StatusBadRequest, `the line has another field than "text" and "key": %.40q`, name)
+		}
+		if err != nil {
+			return line{}, refusef(http.StatusBadRequest, "the field %q %v", name, err)
+		}
+	}
+	return l, checkText(l.text)
 }
 
 // errStopping ends streams that can't end well.

@@ -226,7 +226,8 @@ func TestPlainPing(t *testing.T) {
 		{"{\"text\":\"a\"}\r", line{text: "a"}, true},
 		{`{"text":""}`, line{}, true},
 		{`{"text": "Привет <&>", "key": "k"}`, line{text: "Привет <&>", key: "k"}, true},
-		{" { \"key\" :\t\"\" , \"text\" : \"a\" } ", line{text: "a"}, true},
+		{" { \"key\" :\t\"k\" , \"text\" : \"a\" } ", line{text: "a", key: "k"}, true},
+		{`{"text":"a","key":""}`, line{}, false},
 		{`{}`, line{}, false},
 		{`{"key":"k"}`, line{}, false},
 		{`{"text":"a",}`, line{}, false},
@@ -252,9 +253,42 @@ func TestPlainPing(t *testing.T) {
 	}
 }
 
+func TestDecodeJSON(t *testing.T) {
+	for in, want := range map[string]line{
+		`{"text":"a","key":"k"}`:                    {text: "a", key: "k"},
+		`{"text":"\u0061\ud83d\ude00"}`:             {text: "a\U0001f600"},
+		`{"text":"\\ud83d \u005cud83d","key":"\\"}`: {text: `\ud83d \ud83d`, key: `\`},
+	} {
+		if got, err := decodeJSON([]byte(in)); err != nil || got != want {
+			t.Errorf("%s is %+v, %v", in, got, err)
+		}
+	}
+	for in, want := range map[string]string{
+		`{"text":"\ud83d"}`:           "half a character",
+		`{"text":"\ude00\ud83d"}`:     "half a character",
+		`{"text":"\ud83d\u0061"}`:     "half a character",
+		`{"text":"\uD83D\\ude00"}`:    "half a character",
+		`{"text":"a","key":"\udfff"}`: "half a character",
+		`{"text":"a","key":""}`:       "is empty",
+		`{"text":"a","key":null}`:     "is not a string",
+		`{"text":7}`:                  "is not a string",
+		`{"text":"a","Key":"k"}`:      `another field than "text" and "key": "Key"`,
+		`{"TEXT":"a"}`:                "the text is missing",
+		`{"text":"a"} {"text":"b"}`:   "not of the form",
+		`["a"]`:                       "of another type, array",
+		`null`:                        "it is null",
+		"{\"text\":\"\xff\"}":         "not valid UTF-8",
+	} {
+		if got, err := decodeJSON([]byte(in)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Go value") {
+			t.Errorf("%s is %+v, %v; want %q", in, got, err, want)
+		}
+	}
+}
+
 // FuzzDecodePing holds what is read without encoding/json to what that reads.
 func FuzzDecodePing(f *testing.F) {
 	f.Add([]byte(`{"text":"a","key":"b"}`))
+	f.Add([]byte(`{"text":"\ud83d\ude00\ud83d"}`))
 	f.Add([]byte(" {\t\"key\" : \"\", \"text\" : \"a\u00e9\\n\" } \r"))
 	f.Add([]byte(`{"text":"a","Text":"b","text":null}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -295,6 +329,7 @@ func TestReceipts(t *testing.T) {
 		{"?wait=1000", 400, 0},
 		{"?wait=1&timeout=1h", 400, 0},
 		{"?wait=1&timeout=0", 400, 0},
+		{"?timeout=3s", 400, 0},
 		{"?timeout=1s", 400, 0},
 	} {
 		answer, body := a.do(t, "POST", "/ping"+test.query, "x")

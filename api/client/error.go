@@ -64,7 +64,10 @@ func problem(answer *http.Response) *Error {
 		}
 	} else {
 		e.Detail = "unexpected answer " + answer.Status
-		e.Hint = "is this address a p2ping node's?"
+		if answer.Request != nil {
+			e.Detail += " from " + answer.Request.URL.Host
+		}
+		e.Hint = "is that a p2ping node's API? Its P2P port is another"
 	}
 	e.Status = answer.StatusCode
 	if e.Title == "" {
