@@ -46,6 +46,13 @@ func openFile(path string, noSync bool, logger *slog.Logger) (*bbolt.DB, *os.Fil
 			return nil, nil, fullOr(err)
 		}
 	case err == nil && info.Size() == 0: // nothing of ours leaves it like that
+		journalled, err := findJournalled(path + journalSuffix)
+		if err == nil && len(journalled) > 0 {
+			err = fmt.Errorf("%w: the file is empty, but its journal has %d entries", ErrDamaged, len(journalled))
+		}
+		if err != nil {
+			return nil, nil, hinted(err)
+		}
 		logger.Warn("the ledger's file is empty: the ledger begins anew", "path", path)
 	}
 	db, f, err := openBolt(path, noSync, logger)

@@ -128,6 +128,65 @@ func TestRebuildOfDamage(t *testing.T) {
 	}
 }
 
+// A file that has become empty, as a full disk or a copy that was broken off leaves
+// it, is not begun anew over a journal with entries: a rebuild saves them.
+func TestEmptyFileBesideItsJournal(t *testing.T) {
+	l := open(t, Config{NoSync: true})
+	e := fakes(t, 5, 1000)
+	add(t, l, e[0])     // into the file
+	add(t, l, e[1:]...) // into the journal
+	path := copied(t, l.path)
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(path + journalSuffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Config{Path: path}); !errors.Is(err, ErrDamaged) || !strings.HasSuffix(err.Error(), "its journal has 4 entries; "+rebuildHint) {
+		t.Fatalf("got %v", err)
+	}
+	if after, err := os.ReadFile(path + journalSuffix); err != nil || string(after) != string(before) {
+		t.Errorf("the journal has changed: %v", err)
+	}
+	if _, err := Rebuild(path); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, Config{Path: path, NoSync: true})
+	sameKeys(t, again, e[1:])
+	use(t, again, fakes(t, 3, 2000))
+}
+
+// Without entries to lose, an empty file is a new ledger.
+func TestEmptyFileIsANewLedger(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "made"+journalSuffix)
+	j, err := createJournal(empty, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	label, err := os.ReadFile(empty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, journal := range map[string][]byte{"none": nil, "no bytes": {}, "without a frame": label, "no journal": []byte("text")} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "ledger.db")
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if journal != nil {
+				if err := os.WriteFile(path+journalSuffix, journal, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			use(t, open(t, Config{Path: path, NoSync: true}), fakes(t, 3, 1000))
+		})
+	}
+}
+
 // Nobody opens the new ledger before the rebuild is over.
 func TestRebuildLocks(t *testing.T) {
 	l := open(t, Config{NoSync: true})
