@@ -89,14 +89,20 @@ func (es epochs) newer(others epochs) bool {
 	return len(es) > 0 && (len(others) == 0 || es[len(es)-1].first > others[len(others)-1].first)
 }
 
-// begin returns the epochs with one more. Those that would have begun later go: they
-// are in what was rebuilt of a file that had lost all their entries.
+// begin returns the epochs with one more. Those that would not have begun before go.
 func (es epochs) begin(e Epoch, first uint64) epochs {
-	kept := es[max(0, len(es)-maxEpochs+1):]
-	for len(kept) > 0 && kept[len(kept)-1].first >= first {
-		kept = kept[:len(kept)-1]
-	}
+	kept := es[max(0, len(es)-maxEpochs+1):].before(first)
 	return append(slices.Clip(kept), begun{e, first})
+}
+
+// before returns the epochs that begin below a cursor. A file that has lost all the
+// entries of the others is rebuilt without them: with them, those before would reach
+// cursors that the rebuilt ledger is yet to give out.
+func (es epochs) before(next uint64) epochs {
+	for len(es) > 0 && es[len(es)-1].first >= next {
+		es = es[:len(es)-1]
+	}
+	return es
 }
 
 // Epochs are stored as

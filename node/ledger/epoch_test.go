@@ -151,6 +151,57 @@ func TestCopyThatIsPutBack(t *testing.T) {
 	reaches(t, l, older.State().Epoch, 0)
 }
 
+// TestEpochsOfLostEntries has a rebuild find epochs of cursors that it does not come
+// to: who read up to one of them must not be taken for up to date.
+func TestEpochsOfLostEntries(t *testing.T) {
+	l := open(t, Config{NoSync: true})
+	e := fakes(t, 2, 1000)
+	if err := l.restore(nil, []found{{cursor: 1, record: Record{Cursor: 1, Via: Own, Entry: e[0]}}}, epochs{{7, 1}, {9, 5 * cursorJump}}); err != nil {
+		t.Fatal(err)
+	}
+	reaches(t, l, 7, l.State().Last)
+	reaches(t, l, 9, 0)
+	last := l.State().Last
+	add(t, l, e[1])
+	reaches(t, l, 7, last)
+	reaches(t, l, l.State().Epoch, last+1)
+}
+
+// TestManyEpochs has as many as there may be, which takes the meta bucket to a page of
+// its own.
+func TestManyEpochs(t *testing.T) {
+	l := open(t, Config{NoSync: true})
+	e := fakes(t, 3*maxEpochs+1, 1000)
+	for _, e := range e[:len(e)-1] {
+		add(t, l, e)
+	}
+	var many epochs
+	for i := range maxEpochs {
+		many = many.begin(Epoch(i+1), uint64(2*i+1))
+	}
+	if err := l.update(func(s snapshot) ([]Record, error) {
+		return nil, s.put(s.meta, []byte(epochsKey), many.encode())
+	}); err != nil {
+		t.Fatal(err)
+	}
+	l = reopen(t, l, Config{NoSync: true})
+	reaches(t, l, 1, 2)
+	reaches(t, l, maxEpochs, 3*maxEpochs)
+	add(t, l, e[len(e)-1])
+	newest := l.State().Epoch
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Rebuild(l.path); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, Config{Path: l.path, NoSync: true})
+	sameKeys(t, l, e)
+	reaches(t, l, 1, 0) // the oldest went
+	reaches(t, l, 2, 4)
+	reaches(t, l, newest, l.State().Last)
+}
+
 // TestEpochsThatCannotBeRead are no reason not to open a ledger.
 func TestEpochsThatCannotBeRead(t *testing.T) {
 	l := open(t, Config{NoSync: true})

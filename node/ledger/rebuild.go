@@ -270,7 +270,7 @@ func (l *Ledger) restore(old io.ReaderAt, records []found, known epochs) error {
 	}
 	err := l.update(func(s snapshot) ([]Record, error) {
 		s.next += cursorJump
-		if len(known) == 0 {
+		if known = known.before(s.next); len(known) == 0 {
 			return nil, nil
 		}
 		return nil, s.put(s.meta, []byte(epochsKey), known.encode())
