@@ -171,6 +171,22 @@ func TestDamagedKeysAreKept(t *testing.T) {
 	}
 }
 
+func TestDamageIsNamed(t *testing.T) {
+	good := protobuf(t, testKey(t, 1))
+	for n := range good {
+		path := filepath.Join(t.TempDir(), FileName)
+		if err := os.WriteFile(path, good[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := "not a valid private key: it is cut short, or not a private key in libp2p's protobuf"
+		if n == 0 {
+			want = "not a valid private key: it is empty"
+		}
+		_, err := Load(path)
+		wantError(t, err, ErrDamaged, want, "move it away")
+	}
+}
+
 // refused fails the test unless a key file of these bytes is refused and kept.
 func refused(t *testing.T, data []byte, hint string) {
 	t.Helper()

@@ -59,9 +59,12 @@ func Parse(data []byte) (crypto.PrivKey, error) {
 
 // parseProtobuf reads libp2p's protobuf of a private key.
 func parseProtobuf(data []byte) (crypto.PrivKey, error) {
+	if len(data) == 0 {
+		return nil, fmt.Errorf("%w: it is empty", ErrDamaged)
+	}
 	key, err := crypto.UnmarshalPrivateKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	if err != nil { // what its many decoders say is no help
+		return nil, fmt.Errorf("%w: it is cut short, or not a private key in libp2p's protobuf", ErrDamaged)
 	}
 	if _, err := standard(key); err != nil {
 		return nil, err
