@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -91,7 +92,10 @@ func (s *Server) postPeers(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), connectTimeout)
 	defer cancel()
 	id, err := s.node.Connect(ctx, address)
-	if err != nil {
+	switch {
+	case errors.Is(err, node.ErrSelf), errors.Is(err, node.ErrTwin): // somebody is there, and the address is right
+		return refuse(http.StatusBadGateway, err.Error(), "")
+	case err != nil:
 		return refuse(http.StatusBadGateway, err.Error(), "is the other node running, and is its address right?")
 	}
 	return answerJSON(w, client.Connected{PeerID: id.String()})

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 
 	"p2ping/api/client"
+	"p2ping/node"
 )
 
 func TestIDSaysWhoTheNodeIs(t *testing.T) {
@@ -64,6 +66,11 @@ func TestConnect(t *testing.T) {
 	_, err = a.Connect(t.Context(), address)
 	if e := wantError(t, err, http.StatusBadGateway); e.Detail != "nobody home" || e.Hint == "" {
 		t.Errorf("got %+v", e)
+	}
+	a.node.failWith(fmt.Errorf("%w: it is", node.ErrSelf))
+	_, err = a.Connect(t.Context(), address)
+	if e := wantError(t, err, http.StatusBadGateway); e.Hint != "" {
+		t.Errorf("of itself it asks whether that runs: %+v", e)
 	}
 }
 

@@ -30,7 +30,7 @@ const (
 // of a peer that has been away for absent. jitter is from [0, 1): full jitter,
 // so that those who lost the same peer at once don't come back at once.
 func retryDelay(n int, absent time.Duration, err error, jitter float64) time.Duration {
-	if errors.Is(err, errWrongPeer) || errors.Is(err, errTwin) {
+	if errors.Is(err, errWrongPeer) || errors.Is(err, ErrTwin) {
 		return wrongRetry
 	}
 	limit := missingCap

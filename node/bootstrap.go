@@ -22,6 +22,9 @@ const maxAddrLen = 1024
 // ErrBootstrapAddr is wrapped by every error of [ParseBootstrap].
 var ErrBootstrapAddr = errors.New("bad peer address")
 
+// errSeveral is about what no address has, but a list of them.
+var errSeveral = errors.New("it is more than one address; give each by itself: an array in the config file, --bootstrap once for each")
+
 // Bootstrap is where a peer is reached, and who it must be.
 type Bootstrap struct {
 	// Addr has no /p2p/ID at its end.
@@ -67,7 +70,7 @@ func ParseBootstrap(s string) (Bootstrap, error) {
 
 func parseMultiaddr(s string) (Bootstrap, error) {
 	if strings.ContainsAny(s, ", \t\r\n") {
-		return Bootstrap{}, errors.New("it is more than one address; give each on its own")
+		return Bootstrap{}, errSeveral
 	}
 	addr, err := ma.NewMultiaddr(s)
 	if err != nil {
@@ -205,6 +208,9 @@ func checkTransport(addr ma.Multiaddr) error {
 
 // parseURL reads ws://host:port and wss://host:port.
 func parseURL(s string) (Bootstrap, error) {
+	if strings.Contains(s, ",") || strings.Count(s, "://") > 1 {
+		return Bootstrap{}, errSeveral
+	}
 	u, err := url.Parse(s)
 	if err != nil {
 		return Bootstrap{}, errors.New("it is not a URL; write ws://HOST:PORT")
@@ -265,7 +271,7 @@ func explain(s string) error {
 		return fmt.Errorf("a peer ID says who, but not where; write /ip4/HOST/tcp/PORT/p2p/%s", id)
 	}
 	if strings.ContainsAny(s, ", \t\r\n") {
-		return errors.New("it is more than one address; give each on its own")
+		return errSeveral
 	}
 	if host, port, err := net.SplitHostPort(s); err == nil && host != "" {
 		if c, err := hostComponent(host); err == nil {

@@ -125,11 +125,14 @@ func TestParseBootstrapRefuses(t *testing.T) {
 		{"ws://[fe80::1%25eth0]:6001", "link-local"},
 		{"ws://[fe80::1]:6001", "link-local"},
 		{"ws://local host:6001", "not a URL"},
-		{"ws://a,b:6001", "not a host name"},
 
 		// Several.
 		{"/ip4/127.0.0.1/tcp/6001,/ip4/127.0.0.1/tcp/6002", "more than one"},
 		{"localhost:6001,localhost:6002", "more than one"},
+		{"ws://localhost:6001,ws://localhost:6002", "more than one address; give each by itself: an array in the config file, --bootstrap once"},
+		{"ws://localhost:6001 ws://localhost:6002", "more than one"},
+		{"wss://example.org,/ip4/127.0.0.1/tcp/6002", "more than one"},
+		{"ws://a,b:6001", "more than one"},
 	} {
 		b, err := ParseBootstrap(tt.in)
 		if err == nil {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -180,8 +181,8 @@ func (c *connector) keep(ctx context.Context, t *target) {
 		case err == nil || ctx.Err() != nil:
 		case errors.Is(err, swarm.ErrSwarmClosed):
 			return
-		case errors.Is(err, errSelf):
-			c.failed(t, err, 0)
+		case errors.Is(err, ErrSelf):
+			c.failed(t, c.selfNamed(t, err), 0)
 			return
 		default:
 			wait := retryDelay(t.get().Attempts, time.Since(t.since), err, c.rand())
@@ -189,6 +190,15 @@ func (c *connector) keep(ctx context.Context, t *target) {
 			c.sleep(ctx, t, wait)
 		}
 	}
+}
+
+// selfNamed adds to the error about a bootstrap peer that is this node itself what
+// to do about it.
+func (c *connector) selfNamed(t *target, err error) error {
+	if t.bootstrap.ID == c.host.ID() {
+		return fmt.Errorf("%w, else remove the address from the bootstrap peers", err)
+	}
+	return fmt.Errorf("%w; remove it from the bootstrap peers", err)
 }
 
 // rest leaves a peer alone for d, or until it is needed or connected.

@@ -312,8 +312,8 @@ func TestConnectorSaysItOnce(t *testing.T) {
 		}{
 			{"wrong peer ID", [2]int{9, 11}},
 			{"no answer", [2]int{50, 200}},
-			{"one of its own addresses", [2]int{1, 1}},
-			{"its peer ID", [2]int{1, 1}},
+			{"one of its own addresses; remove it from the bootstrap peers", [2]int{1, 1}},
+			{"give it a key of its own, else remove the address from the bootstrap peers", [2]int{1, 1}},
 			{"another node uses this identity", [2]int{9, 11}},
 		} {
 			s := states[i]
@@ -350,7 +350,7 @@ func TestRetryDelay(t *testing.T) {
 		{math.MaxInt, 1000 * time.Hour, nil, missingCap},
 		{0, 1000 * time.Hour, nil, time.Second},
 		{0, 0, errWrongPeer, wrongRetry},
-		{0, 0, errTwin, wrongRetry},
+		{0, 0, ErrTwin, wrongRetry},
 	} {
 		if d := retryDelay(tt.n, tt.absent, tt.err, 0); d != minRetry && tt.err == nil {
 			t.Errorf("%+v: at least %s", tt, d)

@@ -31,10 +31,10 @@ const dialTimeout = 15 * time.Second
 
 // Errors of dialling that trying again soon does not mend.
 var (
-	// errSelf: the address is this node's own.
-	errSelf = errors.New("that is this node itself")
-	// errTwin: another node has the same key.
-	errTwin = errors.New("another node uses this identity")
+	// ErrSelf is returned by [Node.Connect] for an address of this node's own.
+	ErrSelf = errors.New("that is this node itself")
+	// ErrTwin is returned by [Node.Connect] when another node has the same key.
+	ErrTwin = errors.New("another node uses this identity")
 	// errWrongPeer: somebody else answers at the address.
 	errWrongPeer = errors.New("wrong peer ID")
 )
@@ -73,7 +73,7 @@ func (d *dialer) connect(ctx context.Context, s string) (peer.ID, error) {
 // or what whoever answers there now says.
 func (d *dialer) who(ctx context.Context, b Bootstrap) (peer.ID, error) {
 	if b.ID == d.host.ID() {
-		return "", fmt.Errorf("%w: %s has its peer ID; remove the address, or give the other node a key of its own", errSelf, b)
+		return "", fmt.Errorf("%w: %s has its peer ID; if another node is there, give it a key of its own", ErrSelf, b)
 	}
 	if b.ID != "" {
 		return b.ID, nil
@@ -146,15 +146,15 @@ func (d *dialer) forget(id peer.ID) {
 // explain turns the error of a dial to b into one line for people.
 func (d *dialer) explain(ctx context.Context, b Bootstrap, err error) error {
 	if selfAt(b.Addr, err) {
-		return fmt.Errorf("%w: %s is one of its own addresses; remove it from the bootstrap peers", errSelf, b.Addr)
+		return fmt.Errorf("%w: %s is one of its own addresses", ErrSelf, b.Addr)
 	}
 	if at, other, ok := mismatchAt(b.Addr, err); ok {
 		switch {
 		case other == d.host.ID() && d.isOwn(at):
-			return fmt.Errorf("%w: %s is one of its own addresses; remove it from the bootstrap peers", errSelf, b.Addr)
+			return fmt.Errorf("%w: %s is one of its own addresses", ErrSelf, b.Addr)
 		case other == d.host.ID():
 			return fmt.Errorf("%w: %s answers with this node's own peer ID, %s; two nodes must not share a key: give one of them a new one",
-				errTwin, b.Addr, other)
+				ErrTwin, b.Addr, other)
 		}
 		return d.wrongPeer(b, other)
 	}

@@ -85,14 +85,25 @@ func (n *Node) whyAlone() []string {
 	if state.Twin {
 		reasons = append(reasons, "another node uses this node's identity: give one of them a key of its own")
 	}
-	switch {
-	case state.Remembered > 0 && state.LastError != "":
-		reasons = append(reasons, fmt.Sprintf("of %d remembered peers none is reached: %s", state.Remembered, state.LastError))
-	case state.Remembered > 0:
-		reasons = append(reasons, fmt.Sprintf("connecting to %d remembered peers", state.Remembered))
+	if state.Remembered > 0 {
+		reasons = append(reasons, whyNotMet(state.Remembered, state.LastError))
 	}
 	if state.MDNS {
 		reasons = append(reasons, "nobody on this topic was found on the local network by mDNS")
 	}
 	return reasons
+}
+
+// whyNotMet says how it stands with remembered peers, one or more, of which none is
+// connected. lastError is "" until an attempt has failed.
+func whyNotMet(remembered int, lastError string) string {
+	switch {
+	case remembered == 1 && lastError == "":
+		return "connecting to 1 remembered peer"
+	case remembered == 1:
+		return "the 1 remembered peer is not reached: " + lastError
+	case lastError == "":
+		return fmt.Sprintf("connecting to %d remembered peers", remembered)
+	}
+	return fmt.Sprintf("of %d remembered peers none is reached: %s", remembered, lastError)
 }

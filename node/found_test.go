@@ -55,6 +55,22 @@ func TestManyOnLoopback(t *testing.T) {
 	}
 }
 
+func TestWhyNotMet(t *testing.T) {
+	for _, tt := range []struct {
+		remembered      int
+		lastError, want string
+	}{
+		{1, "", "connecting to 1 remembered peer"},
+		{2, "", "connecting to 2 remembered peers"},
+		{1, "no answer in time", "the 1 remembered peer is not reached: no answer in time"},
+		{2, "no answer in time", "of 2 remembered peers none is reached: no answer in time"},
+	} {
+		if got := whyNotMet(tt.remembered, tt.lastError); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
+
 // logbook keeps what nodes log.
 type logbook struct {
 	mu  sync.Mutex

@@ -207,6 +207,25 @@ func TestNewHostWithoutSomeAddresses(t *testing.T) {
 	}
 }
 
+// What is wrong with each of several addresses is said on one line.
+func TestNewHostWithoutAnyAddress(t *testing.T) {
+	listen := ListenAt(ma.StringCast("/ip4/192.0.2.1"), 0)
+	h, err := NewHost(HostConfig{Key: newKey(t), Listen: listen})
+	if err == nil {
+		h.Close()
+		t.Fatal("no error")
+	}
+	if _, ok := errors.AsType[*net.OpError](err); !ok || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %q", err)
+	}
+	parts := strings.Split(err.Error(), "; listening on ")
+	for i, addr := range listen {
+		if len(parts) != len(listen) || !strings.Contains(parts[i], addr.String()+": ") {
+			t.Fatalf("got %q", parts)
+		}
+	}
+}
+
 func TestNewHostAnnounce(t *testing.T) {
 	announce := ma.StringCast("/dns4/ping.example.org/tcp/6001")
 	h := startHost(t, HostConfig{Announce: []ma.Multiaddr{announce}})

@@ -197,10 +197,10 @@ func TestDialErrors(t *testing.T) {
 		{"no such name, to learn", "ws://nothing.invalid:6001", nil, `resolving "nothing.invalid": `},
 		{"wrong", addrOf(t, other, "tcp").String() + "/p2p/" + testPeer, errWrongPeer, testPeer + " was named, but " + other.ID().String() + " answers"},
 		{"wrong, QUIC", addrOf(t, other, "quic-v1").String() + "/p2p/" + testPeer, errWrongPeer, other.ID().String()},
-		{"own ID", "/ip4/192.0.2.1/tcp/6001/p2p/" + h.ID().String(), errSelf, "its peer ID"},
-		{"own address", addrOf(t, h, "tcp").String(), errSelf, "its own addresses"},
-		{"own address, another's ID", addrOf(t, h, "ws").String() + "/p2p/" + testPeer, errSelf, "its own addresses"},
-		{"own address by name", fmt.Sprintf("ws://localhost:%d", portOf(addrOf(t, h, "ws"))), errSelf, "its own addresses"},
+		{"own ID", "/ip4/192.0.2.1/tcp/6001/p2p/" + h.ID().String(), ErrSelf, "its peer ID"},
+		{"own address", addrOf(t, h, "tcp").String(), ErrSelf, "its own addresses"},
+		{"own address, another's ID", addrOf(t, h, "ws").String() + "/p2p/" + testPeer, ErrSelf, "its own addresses"},
+		{"own address by name", fmt.Sprintf("ws://localhost:%d", portOf(addrOf(t, h, "ws"))), ErrSelf, "its own addresses"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			id, err := d.connect(t.Context(), tt.addr)
@@ -209,6 +209,9 @@ func TestDialErrors(t *testing.T) {
 			}
 			if tt.is != nil && !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%q lacks %q, or is not %v", err, tt.want, tt.is)
+			}
+			if errors.Is(err, ErrSelf) && strings.Contains(err.Error(), "remove") {
+				t.Errorf("%q is of no use to who named no bootstrap peer", err)
 			}
 		})
 	}
@@ -222,7 +225,7 @@ func TestTwin(t *testing.T) {
 	d := newTestDialer(t, h, nil, nil)
 	for _, addr := range []string{addrOf(t, twin, "tcp").String(), addrOf(t, twin, "quic-v1").String() + "/p2p/" + testPeer} {
 		_, err := d.connect(t.Context(), addr)
-		if !errors.Is(err, errTwin) || !strings.Contains(err.Error(), h.ID().String()) {
+		if !errors.Is(err, ErrTwin) || !strings.Contains(err.Error(), h.ID().String()) {
 			t.Errorf("%s: %v", addr, err)
 		}
 	}

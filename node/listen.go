@@ -69,7 +69,11 @@ func listen(n network.Network, addrs []ma.Multiaddr, logger *slog.Logger) error 
 		failed = append(failed, fmt.Errorf("listening on %s: %w", addr, err))
 	}
 	if len(failed) == len(addrs) && len(addrs) > 0 {
-		return errors.Join(failed...)
+		err := failed[0]
+		for _, more := range failed[1:] {
+			err = fmt.Errorf("%w; %w", err, more) // on one line, unlike errors.Join
+		}
+		return err
 	}
 	for _, err := range failed {
 		logger.Info("an address is not listened on, others are", "err", err)
