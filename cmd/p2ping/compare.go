@@ -126,9 +126,12 @@ func (p *program) showComparison(c comparison) {
 }
 
 // entries counts entries in words.
-func entries(n int) string {
+func entries(n int) string { return counted(n, "entry", "entries") }
+
+// counted counts things in words.
+func counted(n int, one, many string) string {
 	if n == 1 {
-		return "1 entry"
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d entries", n)
+	return fmt.Sprintf("%d %s", n, many)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -28,6 +29,9 @@ func (p *program) pingCommand() *cli.Command {
 			&cli.IntFlag{Name: "wait", HideDefault: true, Usage: "wait until `N` other nodes have stored it, and name them"},
 			&cli.DurationFlag{Name: "timeout", HideDefault: true, Usage: "wait no longer than `DURATION` for them, up to 20s (default: 3s)"}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if err := notNegative(cmd, "wait", "timeout"); err != nil {
+				return err
+			}
 			text, err := p.pingText(cmd.Args())
 			if err != nil {
 				return err
@@ -39,8 +43,11 @@ func (p *program) pingCommand() *cli.Command {
 			defer c.Close()
 			wait := cmd.Int("wait")
 			published, err := c.Publish(ctx, client.Request{Text: text, Receipts: wait, Timeout: cmd.Duration("timeout")})
+			if errors.Is(err, context.Canceled) && !errors.Is(err, client.ErrUnreachable) {
+				return failed("`p2ping history` shows whether it was", errors.New("interrupted: the ping may have been published"))
+			}
 			if err != nil {
-				return explain(err)
+				return explainValues(err)
 			}
 			if cmd.Bool("json") {
 				err = p.printJSON(published)

@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -46,7 +49,7 @@ type sending struct {
 
 func (s sending) String() string {
 	took := time.Since(s.begin)
-	line := fmt.Sprintf("published %d pings in %v", s.published, took.Round(time.Millisecond))
+	line := fmt.Sprintf("published %s in %v", counted(s.published, "ping", "pings"), took.Round(time.Millisecond))
 	if s.replayed > 0 {
 		line += fmt.Sprintf(", %d had been before", s.replayed)
 	}
@@ -54,6 +57,28 @@ func (s sending) String() string {
 		line += fmt.Sprintf(", %d were refused", s.refused)
 	}
 	return line
+}
+
+// clearLine takes the progress back from the terminal.
+const clearLine = "\r\x1b[K"
+
+// explainSend is explain for lines of which some may have no result.
+func explainSend(state sending, err error) error {
+	const hint = "a line without a result may have been published or not: give lines keys, and send the file again"
+	switch {
+	case errors.Is(err, client.ErrUnreachable):
+	case errors.Is(err, context.Canceled):
+		return failed(hint, fmt.Errorf("interrupted: %v", state))
+	case brokenOff(err):
+		return failed(hint, fmt.Errorf("the node broke the connection off: %v", state))
+	}
+	return explain(fmt.Errorf("%v: %w", state, err))
+}
+
+// brokenOff tells whether a connection that stood went before all was said.
+func brokenOff(err error) bool {
+	return slices.ContainsFunc([]error{net.ErrClosed, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE},
+		func(target error) bool { return errors.Is(err, target) })
 }
 
 // send publishes the lines of in.
@@ -69,7 +94,10 @@ func (p *program) send(ctx context.Context, c *client.Client, in io.Reader, asJS
 	lines, failure := newPings(in, &at)
 	for result, err := range c.Send(ctx, lines) {
 		if err != nil {
-			return explain(fmt.Errorf("%v: %w", state, err))
+			if progress {
+				fmt.Fprint(p.stderr, clearLine)
+			}
+			return explainSend(state, err)
 		}
 		result.Line = at.next(result.Line)
 		state.count(result)
@@ -86,7 +114,7 @@ func (p *program) send(ctx context.Context, c *client.Client, in io.Reader, asJS
 		}
 	}
 	if progress {
-		fmt.Fprint(p.stderr, "\r\x1b[K")
+		fmt.Fprint(p.stderr, clearLine)
 	}
 	if !asJSON {
 		fmt.Fprintln(p.stdout, state)
