@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/urfave/cli/v3"
 )
 
 // Exit codes, part of the interface: scripts branch on them.
@@ -61,9 +59,6 @@ func (p *program) report(err error) int {
 	}
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f.code
-	}
-	if _, ok := errors.AsType[cli.ExitCoder](err); ok {
-		return exitUsage // the library's: help about a command that there is not
 	}
 	return exitFailed
 }

@@ -12,11 +12,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/signal"
 	"slices"
 	"syscall"
+
+	"github.com/urfave/cli/v3"
 )
 
 func main() {
@@ -44,7 +47,11 @@ func run(ctx context.Context, args []string, env environ, stdin io.Reader, stdou
 	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
 		_ = root.Walk(addHelp) // which never fails
 	}
-	return p.report(root.Run(ctx, args))
+	err := root.Run(ctx, args)
+	if _, ok := errors.AsType[cli.ExitCoder](err); ok { // the library's: help about a command that there is not
+		err = noHelp(root, args)
+	}
+	return p.report(err)
 }
 
 // environ looks up a variable of the environment, as os.LookupEnv does.

@@ -82,7 +82,7 @@ func (p *program) connectCommand() *cli.Command {
 			defer c.Close()
 			id, err := c.Connect(ctx, cmd.Args().First())
 			if err != nil {
-				return explain(err)
+				return explainValues(err)
 			}
 			if cmd.Bool("json") {
 				return p.printJSON(client.Connected{PeerID: id})

@@ -29,7 +29,7 @@ const (
 	// probeTime bounds how long a node found by its api file may take to show
 	// that it is alive. It is on this machine, which may be busy: one that is
 	// passed over is said not to run.
-	probeTime = healthTime
+	probeTime = answerTime
 )
 
 // nodeFlags are the flags of verbs that talk to a running node.
@@ -193,6 +193,9 @@ const hangHint = "it hangs, or this is no node's API: look into its log"
 
 // explain adds an exit code and a hint to what a client's call returned.
 func explain(err error) error {
+	if _, ok := errors.AsType[*failure](err); ok {
+		return err // it is explained
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -213,4 +216,13 @@ func explain(err error) error {
 		return failed(refusal.Hint, err)
 	}
 	return err
+}
+
+// explainValues is explain for calls that hand values of the command line on:
+// the node says whether these make sense.
+func explainValues(err error) error {
+	if refusal, ok := errors.AsType[*client.Error](err); ok && refusal.Status == http.StatusBadRequest {
+		return usage(refusal.Hint, "%w", err)
+	}
+	return explain(err)
 }

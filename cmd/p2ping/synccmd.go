@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,9 @@ func (p *program) syncCommand() *cli.Command {
 			if cmd.IsSet("wait") && !cmd.IsSet("with") {
 				return usage("name the other nodes by --with URL", "--wait: there is nothing to wait for")
 			}
+			if err := notNegative(cmd, "wait"); err != nil {
+				return err
+			}
 			url, err := p.findAPI(ctx, cmd.String("api"), cmd.String("data-dir"))
 			if err != nil {
 				return err
@@ -46,6 +50,11 @@ func (p *program) syncCommand() *cli.Command {
 					n.client.Close()
 				}
 			}()
+			if cmd.IsSet("with") {
+				if err := refuseTwice(ctx, nodes); err != nil {
+					return err
+				}
+			}
 			if err := askUntilEqual(ctx, nodes, cmd.Duration("wait")); err != nil {
 				return err
 			}
@@ -73,40 +82,54 @@ func clientsOf(a access, urls []string) ([]*compared, error) {
 
 // askUntilEqual asks every node for its state, one after the other, and again
 // until their digests are equal or the time to wait is over.
-func askUntilEqual(ctx context.Context, nodes []*compared, wait time.Duration) error {
+func askUntilEqual(ctx context.Context, nodes []*compared, wait time.Duration) (err error) {
 	const often = 250 * time.Millisecond
-	over := time.After(wait)
-	tick := time.NewTicker(often)
-	defer tick.Stop()
-	for {
-		if err := askAll(ctx, nodes); err != nil {
-			return err
-		}
-		if wait <= 0 || equal(nodes) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-over:
-			return nil
-		case <-tick.C:
-		}
-	}
+	interrupted := retry(ctx, wait, often, func(left time.Duration) bool {
+		err = askAll(ctx, nodes, max(left, answerTime))
+		return err != nil || equal(nodes)
+	})
+	return cmp.Or(err, explain(interrupted))
 }
 
-func askAll(ctx context.Context, nodes []*compared) error {
+// askAll asks every node for its state. Each may take as long as given.
+func askAll(ctx context.Context, nodes []*compared, patience time.Duration) error {
 	for i, n := range nodes {
-		state, err := n.client.Sync(ctx)
-		if i > 0 && errors.Is(err, client.ErrUnreachable) {
-			return &failure{code: exitNoNode, err: err, hint: "is it running, and is the URL after --with that of its API?"}
-		}
+		state, err := askWithin(ctx, patience, n.client.Sync)
 		if err != nil {
-			return explain(err)
+			return explainOf(nodes, i, err)
 		}
 		n.Entries, n.Digest, n.sync = state.Entries, state.Digest, state
 	}
 	return nil
+}
+
+// refuseTwice refuses nodes that are the same one by several URLs: it would
+// agree with itself, whatever the others hold.
+func refuseTwice(ctx context.Context, nodes []*compared) error {
+	urls := make(map[string]string, len(nodes)) // by peer ID
+	for i, n := range nodes {
+		id, err := askWithin(ctx, answerTime, n.client.ID)
+		if err != nil {
+			return explainOf(nodes, i, err)
+		}
+		if url, ok := urls[id.PeerID]; ok {
+			return usage("name each node once; --api says which is compared with those after --with",
+				"%s and %s are the same node, %s", url, n.API, id.PeerID)
+		}
+		urls[id.PeerID] = n.API
+	}
+	return nil
+}
+
+// explainOf is explain, of what the i-th of several nodes was asked.
+func explainOf(nodes []*compared, i int, err error) error {
+	switch {
+	case errors.Is(err, client.ErrSilent):
+		err = fmt.Errorf("%s: %w", nodes[i].API, err)
+	case i > 0 && errors.Is(err, client.ErrUnreachable):
+		return &failure{code: exitNoNode, err: err, hint: "is it running, and is the URL after --with that of its API?"}
+	}
+	return explain(err)
 }
 
 // equal reports whether all hold the same, as their digests say.

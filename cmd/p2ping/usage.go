@@ -51,20 +51,59 @@ func wanted(cmd *cli.Command, name string) string {
 	return "another one"
 }
 
+// notNegative refuses values below 0 of flags that have numbers or durations.
+func notNegative(cmd *cli.Command, names ...string) error {
+	for _, name := range names {
+		if cmd.Int(name) < 0 || cmd.Duration(name) < 0 {
+			return usage("`"+cmd.FullName()+" --help` lists the options", "%s: it can't be negative", dashed(name))
+		}
+	}
+	return nil
+}
+
 // unknownCommand is the action of a command that is a group of others and does
 // nothing by itself: what it is given, if anything, is none of them.
 func unknownCommand(_ context.Context, cmd *cli.Command) error {
-	hint := "`" + cmd.FullName() + " --help` lists the commands"
+	if given := cmd.Args().First(); given != "" {
+		return noCommand(cmd, given)
+	}
+	return usage(commandsHint(cmd), "%s needs a command: %s", cmd.FullName(), strings.Join(commandNames(cmd), ", "))
+}
+
+// noHelp words that help was asked for about a command that there is not. The
+// library does that itself, of arguments that it does not hand out.
+func noHelp(root *cli.Command, args []string) error {
+	cmd, given := root, ""
+	for _, given = range args[1:] {
+		if strings.HasPrefix(given, "-") {
+			continue
+		}
+		next := cmd.Command(given)
+		if next == nil {
+			break
+		}
+		cmd = next
+	}
+	return noCommand(cmd, given)
+}
+
+func noCommand(cmd *cli.Command, given string) error {
+	return usage(meant(commandsHint(cmd), given, commandNames(cmd)), "unknown command %q", given)
+}
+
+func commandsHint(cmd *cli.Command) string {
+	return "`" + cmd.FullName() + " --help` lists the commands"
+}
+
+// commandNames are the commands of a group, but for hidden ones.
+func commandNames(cmd *cli.Command) []string {
 	var names []string
 	for _, c := range cmd.Commands {
 		if !c.Hidden {
 			names = append(names, c.Name)
 		}
 	}
-	if given := cmd.Args().First(); given != "" {
-		return usage(meant(hint, given, names), "unknown command %q", given)
-	}
-	return usage(hint, "%s needs a command: %s", cmd.FullName(), strings.Join(names, ", "))
+	return names
 }
 
 // dashed writes a flag's name as people type it.

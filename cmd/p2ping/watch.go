@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -56,7 +58,7 @@ func (p *program) watch(ctx context.Context, c *client.Client, q client.FollowQu
 		case ctx.Err() != nil:
 			return nil // as it was told
 		case err != nil:
-			return explain(err)
+			return explainValues(err)
 		case event.Gap != nil && event.Gap.Reason == client.GapOtherLedger:
 			fmt.Fprintln(p.stderr, "p2ping: the node has not the ledger that it had: what it has comes now, and may have been shown already")
 		case event.Gap != nil:
@@ -135,7 +137,7 @@ func (p *program) historyCommand() *cli.Command {
 			query := client.Query{Since: cmd.String("since"), Until: cmd.String("until"), Author: cmd.String("author"), Limit: cmd.Int("limit")}
 			for ping, err := range c.History(ctx, query) {
 				if err != nil {
-					return explain(err)
+					return explainValues(err)
 				}
 				if err := show(ping); err != nil {
 					return err
@@ -154,6 +156,9 @@ func (p *program) healthCommand() *cli.Command {
 		Flags:       append(nodeFlags(), &cli.DurationFlag{Name: "wait", HideDefault: true, Usage: "give it `DURATION` to become ready, such as 10s"}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if err := noArgs(cmd); err != nil {
+				return err
+			}
+			if err := notNegative(cmd, "wait"); err != nil {
 				return err
 			}
 			ready, err := p.awaitReady(ctx, cmd)
@@ -187,24 +192,13 @@ func healthLine(r client.Readiness) string {
 // awaitReady asks the node until it is ready, or the time to wait is over, and
 // returns the last answer. It looks for the node anew each time: one that
 // starts meanwhile counts.
-func (p *program) awaitReady(ctx context.Context, cmd *cli.Command) (client.Readiness, error) {
+func (p *program) awaitReady(ctx context.Context, cmd *cli.Command) (ready client.Readiness, err error) {
 	const often = 100 * time.Millisecond
-	over := time.After(cmd.Duration("wait"))
-	tick := time.NewTicker(often)
-	defer tick.Stop()
-	for {
-		ready, err := p.askReady(ctx, cmd)
-		if err == nil && ready.Ready {
-			return ready, nil
-		}
-		select {
-		case <-ctx.Done():
-			return ready, ctx.Err()
-		case <-over:
-			return ready, err
-		case <-tick.C:
-		}
-	}
+	interrupted := retry(ctx, cmd.Duration("wait"), often, func(time.Duration) bool {
+		ready, err = p.askReady(ctx, cmd)
+		return err == nil && ready.Ready
+	})
+	return ready, cmp.Or(interrupted, err)
 }
 
 func (p *program) askReady(ctx context.Context, cmd *cli.Command) (client.Readiness, error) {
@@ -213,19 +207,26 @@ func (p *program) askReady(ctx context.Context, cmd *cli.Command) (client.Readin
 		return client.Readiness{}, err
 	}
 	defer c.Close()
-	return readyWithin(ctx, c, healthTime)
+	return readyWithin(ctx, c, answerTime)
 }
 
-// healthTime bounds how long a node may take to answer whether it is ready: one
-// that hangs takes connections, and answers nothing.
-const healthTime = 5 * time.Second
-
 func readyWithin(ctx context.Context, c *client.Client, d time.Duration) (client.Readiness, error) {
-	within, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	ready, err := c.Ready(within)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = &failure{code: exitNoNode, err: fmt.Errorf("the node does not answer: %w", err), hint: hangHint}
+	ready, err := askWithin(ctx, d, c.Ready)
+	switch {
+	case errors.Is(err, client.ErrSilent):
+		err = &failure{code: exitNoNode, err: err, hint: hangHint}
+	case isNoNode(err):
+		err = &failure{code: exitNoNode, err: err, hint: "is that a p2ping node's API? Its P2P port is another"}
 	}
 	return ready, err
+}
+
+// isNoNode tells from what was asked whether it is ready, and did not say so,
+// whether it is no p2ping node: all of these have a /readyz.
+func isNoNode(err error) bool {
+	if refusal, ok := errors.AsType[*client.Error](err); ok {
+		return refusal.Status < 400 || refusal.Status == http.StatusNotFound || refusal.Status == http.StatusMethodNotAllowed
+	}
+	_, known := errors.AsType[*failure](explain(err))
+	return err != nil && !known
 }
