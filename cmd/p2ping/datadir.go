@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -88,8 +89,11 @@ func readToken(path string) (string, error) {
 // apiURL is how clients on this machine reach a listener: addr as it was told
 // to listen, real as it turned out.
 func apiURL(told, real string, encrypted bool) string {
-	if strings.HasPrefix(told, "unix:") {
-		return told
+	if path, ok := strings.CutPrefix(told, "unix:"); ok {
+		if abs, err := filepath.Abs(path); err == nil && !strings.HasPrefix(path, "@") { // which is no file
+			path = abs // clients may be elsewhere
+		}
+		return "unix:" + path
 	}
 	scheme := "http://"
 	if encrypted {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -64,16 +65,27 @@ func (p *program) runNode(ctx context.Context, s settings) error {
 		_, err := p.stdout.Write(lines)
 		return err
 	}
-	return m.run(ctx, show, func() { banner(talk, m) })
+	return m.run(ctx, show, func() { announce(talk, m) })
 }
 
-// banner says who the node is, how to join it, how to ping it, and where its
-// page is.
-func banner(w io.Writer, m *member) {
+// announce tells that the node is up: people by its banner, programs that read
+// the log as JSON by a record of it, whatever the level.
+func announce(w io.Writer, m *member) {
 	info, err := m.node.Info()
 	if err != nil {
 		return // only a key that can't be encoded fails, and the host has one
 	}
+	if m.settings.LogFormat != "json" {
+		banner(w, m, info)
+		return
+	}
+	slog.New(newHandler(w, "json", slog.LevelInfo)).Info("the node is up", "version", version(), "peer", info.PeerID.String(),
+		"topic", info.Topic, "api", m.url, "page", pageURL(m.url), "addresses", info.Addresses)
+}
+
+// banner says who the node is, how to join it, how to ping it, and where its
+// page is.
+func banner(w io.Writer, m *member, info node.Info) {
 	fmt.Fprintf(w, "p2ping %s, peer %s, topic %q\n", version(), info.PeerID, info.Topic)
 	fmt.Fprintln(w, "To join it, give another node one of these with --bootstrap:")
 	for _, addr := range info.Addresses {

@@ -109,6 +109,7 @@ func TestAPIURL(t *testing.T) {
 		{":80", "[::]:80", "http://127.0.0.1:80"},
 		{"[::1]:80", "[::1]:80", "http://[::1]:80"},
 		{"unix:/run/p2ping", "/run/p2ping", "unix:/run/p2ping"},
+		{"unix:@p2ping", "@p2ping", "unix:@p2ping"},
 	} {
 		if got := apiURL(test.told, test.real, false); got != test.want {
 			t.Errorf("%s on %s is %q, want %q", test.told, test.real, got, test.want)

@@ -293,6 +293,9 @@ func (s *settings) finish(env environ) error {
 		return usage("name one: --bootstrap MULTIADDR", "--require-bootstrap: there is no bootstrap peer to require")
 	}
 	s.Listen = expandListen(s.Listen, s.p2pPort())
+	if port := s.httpPort(); s.HTTP == "" && port != 0 && port == s.p2pPort() && takesLoopback(s.Listen, port) {
+		return usage("choose another for one of them", "--http-port and --p2p-port are both %d", port)
+	}
 	if s.HTTP == "" {
 		s.HTTP = "127.0.0.1:" + strconv.Itoa(s.httpPort())
 	}

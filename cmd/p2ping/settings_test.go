@@ -124,6 +124,14 @@ func TestDerivedSettings(t *testing.T) {
 			http: "127.0.0.2:80", dataDir: "/home/me/.local/state/p2ping/6002", p2pPort: 6002,
 		},
 		{
+			name: "one port on two interfaces", env: map[string]string{"HTTP_PORT": "6001", "P2PING_LISTEN": "/ip4/192.0.2.1"},
+			http: "127.0.0.1:6001", dataDir: "/home/me/.local/state/p2ping/6001", p2pPort: 6001,
+		},
+		{
+			name: "one port, of which --http takes none", env: map[string]string{"HTTP_PORT": "6001", "P2PING_HTTP": "unix:/socket"},
+			http: "unix:/socket", dataDir: "/home/me/.local/state/p2ping/6001", p2pPort: 6001,
+		},
+		{
 			name: "state directory", env: map[string]string{"XDG_STATE_HOME": "/state"},
 			http: "127.0.0.1:3001", dataDir: "/state/p2ping/6001", p2pPort: 6001,
 		},
@@ -157,6 +165,8 @@ func TestBadSettings(t *testing.T) {
 		{"P2PING_HTTP", "0.0.0.0:3001", "open to other machines"},
 		{"P2PING_HTTP", ":3001", "open to other machines"},
 		{"P2PING_PUBLISH_RATE", "-1", "from 0 up"},
+		{"P2P_PORT", "3001", "--http-port and --p2p-port are both 3001"},
+		{"HTTP_PORT", "6001", "--http-port and --p2p-port are both 6001"},
 		{"P2PING_LISTEN", "/ip4/nowhere/tcp/1", "no multiaddr"},
 		{"P2PING_ANNOUNCE", "example.com:1", "no multiaddr"},
 		{"P2PING_RETENTION", "a week", "a duration is wanted"},

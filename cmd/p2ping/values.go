@@ -130,6 +130,16 @@ func expandListen(addrs []multiaddr.Multiaddr, port int) []multiaddr.Multiaddr {
 	return all
 }
 
+// takesLoopback tells whether a node that listens there, nil for everywhere,
+// leaves no room for a server on the port of 127.0.0.1.
+func takesLoopback(listen []multiaddr.Multiaddr, port int) bool {
+	return listen == nil || slices.ContainsFunc(listen, func(a multiaddr.Multiaddr) bool {
+		ip, _ := a.ValueForProtocol(multiaddr.P_IP4) // "" where there is none
+		tcp, _ := a.ValueForProtocol(multiaddr.P_TCP)
+		return (ip == "127.0.0.1" || ip == "0.0.0.0") && tcp == strconv.Itoa(port)
+	})
+}
+
 func checkHostPort(v string) error {
 	if path, ok := strings.CutPrefix(v, "unix:"); ok && path != "" {
 		return nil
