@@ -21,7 +21,7 @@ complete -o default -F _p2ping p2ping
 // completionCommand makes the library's command for completion scripts ours.
 func (p *program) completionCommand(c *cli.Command) {
 	c.Hidden = false
-	c.Usage = "print a completion script for bash, zsh, fish or PowerShell"
+	c.Usage = "print a completion script for a shell"
 	c.Action = unknownCommand
 	if bash := c.Command("bash"); bash != nil {
 		bash.Action = func(context.Context, *cli.Command) error {

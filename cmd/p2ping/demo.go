@@ -298,12 +298,24 @@ func (d *demo) shower(p *program, members []*member) func(i int) func([]shownPin
 }
 
 func (d *demo) banner(w io.Writer, members []*member) {
-	fmt.Fprintf(w, "p2ping %s: %d nodes, connected as a %s. To send a ping, from another terminal:\n", version(), d.nodes, d.topology)
+	fmt.Fprintf(w, "p2ping %s: %s. To send a ping, from another terminal:\n", version(), d.shape())
 	for i, m := range members {
 		fmt.Fprintf(w, "  %s: %s\n", demoName(i), curlLine(m.url, m.settings))
 	}
 	fmt.Fprintf(w, "To see them in a browser: %s\n", pageURL(members[0].url))
 	fmt.Fprintln(w, "Ctrl-C ends the demo, and leaves nothing behind.")
+}
+
+// shape says how many nodes there are, and how they are connected.
+func (d *demo) shape() string {
+	nodes := counted(d.nodes, "node", "nodes")
+	switch {
+	case d.nodes == 1:
+		return nodes
+	case d.topology == "full":
+		return nodes + ", each connected to all others"
+	}
+	return nodes + ", connected as a " + d.topology
 }
 
 func demoName(i int) string { return "node " + strconv.Itoa(i+1) }

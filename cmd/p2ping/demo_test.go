@@ -21,3 +21,18 @@ func TestUntilDone(t *testing.T) {
 		t.Errorf("%q is written", out.String())
 	}
 }
+
+func TestShape(t *testing.T) {
+	for _, test := range []struct {
+		nodes          int
+		topology, want string
+	}{
+		{1, "full", "1 node"},
+		{3, "line", "3 nodes, connected as a line"},
+		{3, "full", "3 nodes, each connected to all others"},
+	} {
+		if got := (&demo{nodes: test.nodes, topology: test.topology}).shape(); got != test.want {
+			t.Errorf("%d as %s: %q, want %q", test.nodes, test.topology, got, test.want)
+		}
+	}
+}

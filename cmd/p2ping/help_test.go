@@ -22,6 +22,7 @@ func TestHelpFits(t *testing.T) {
 			walk(verb, c.Commands)
 		}
 	}
+	verbs = append(verbs, nil) // p2ping --help
 	walk(nil, (&program{}).root().Commands)
 	if len(verbs) < 20 {
 		t.Fatalf("only %d commands", len(verbs))
@@ -34,11 +35,11 @@ func TestHelpFits(t *testing.T) {
 				t.Fatalf("exit code %d: %s", code, errs.String())
 			}
 			for line := range strings.Lines(out.String()) {
-				if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 110 || n > helpWidth && strings.Contains(line, " --") {
+				if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > helpWidth {
 					t.Errorf("%d columns: %s", n, line)
 				}
 			}
-			if !strings.Contains(out.String(), "p2ping "+strings.Join(verb, " ")+" ") || !strings.Contains(out.String(), "--help") {
+			if !strings.Contains(out.String(), strings.Join(append([]string{"p2ping"}, verb...), " ")+" ") || !strings.Contains(out.String(), "--help") {
 				t.Error(out.String())
 			}
 		})

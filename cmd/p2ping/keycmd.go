@@ -18,8 +18,8 @@ func (p *program) keyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "key",
 		Usage: "make, show, import and export a node's key",
-		Description: "The key is in the data directory that `p2ping run` would use with the same options: it is what the\n" +
-			"peer ID follows from. It is never overwritten.",
+		Description: "The key is in the data directory that `p2ping run` would use with the same\n" +
+			"options: it is what the peer ID follows from. It is never overwritten.",
 		Commands: []*cli.Command{
 			{
 				Name: "new", Usage: "make a key before the node first runs, and print its peer ID",
@@ -30,8 +30,9 @@ func (p *program) keyCommand() *cli.Command {
 				Flags: append(keyFlags(), jsonFlag()), Action: p.keyShow,
 			},
 			{
-				Name: "import", Usage: "take a key from a file: libp2p's, kubo's PrivKey or config, PEM of openssl", ArgsUsage: "FILE|-",
-				Flags: append(keyFlags(), jsonFlag()), Action: p.keyImport,
+				Name: "import", Usage: "take a key from a file of libp2p, kubo or openssl", ArgsUsage: "FILE|-",
+				Description: "FILE is libp2p's own, kubo's PrivKey or whole config, or PEM as openssl writes it.",
+				Flags:       append(keyFlags(), jsonFlag()), Action: p.keyImport,
 			},
 			{
 				Name: "export", Usage: "print the private key for another program",

@@ -32,7 +32,7 @@ func (p *program) ledgerCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "ledger",
 		Usage: "read and write the pings that a node keeps",
-		Description: "Through the API of the node that runs, or, if none does, in its data directory.\n" +
+		Description: "Through the API of the node that runs; if none does, in its data directory.\n" +
 			"`p2ping ledger ids | sha256sum` prints the digest that `p2ping sync` shows.",
 		Commands: []*cli.Command{
 			{
@@ -48,7 +48,7 @@ func (p *program) ledgerCommand() *cli.Command {
 				Action: p.importAction,
 			},
 			{
-				Name: "rebuild", Usage: "make a new ledger of what can be read of a damaged one, which is kept aside",
+				Name: "rebuild", Usage: "make a new ledger of what a damaged one still has",
 				Flags:  []cli.Flag{&cli.StringFlag{Name: "data-dir", Usage: "rebuild the ledger in `DIR` [$P2PING_DATA_DIR]"}},
 				Action: p.rebuildAction,
 			},
@@ -63,6 +63,7 @@ func bookFlags() []cli.Flag {
 		&cli.StringFlag{Name: "api", Usage: "talk to the node at `URL` (default: the node that runs here) [$P2PING_API]"},
 		&cli.StringFlag{Name: "data-dir", Usage: "use the ledger in `DIR`, through its node if that runs [$P2PING_DATA_DIR]"},
 		&cli.StringFlag{Name: "token-file", Usage: "show the node the bearer token in `FILE` [$P2PING_TOKEN_FILE]"},
+		&cli.StringFlag{Name: "tls-ca", Usage: "trust the certificates in the PEM `FILE` with HTTPS, and no others [$P2PING_TLS_CA]"},
 	}
 }
 
@@ -169,9 +170,9 @@ func (p *program) importAction(ctx context.Context, cmd *cli.Command) error {
 // refusedLines is the error about lines that did not verify. It names the first.
 func refusedLines(n int, errs []client.LineError) error {
 	if len(errs) == 0 {
-		return fmt.Errorf("%d lines did not verify", n)
+		return fmt.Errorf("%s did not verify", counted(n, "line", "lines"))
 	}
-	return fmt.Errorf("%d lines did not verify, the first being line %d: %s", n, errs[0].Line, errs[0].Detail)
+	return fmt.Errorf("%s did not verify, the first being line %d: %s", counted(n, "line", "lines"), errs[0].Line, errs[0].Detail)
 }
 
 // withInput calls read with the file that the only argument names, or stdin

@@ -15,7 +15,7 @@ import (
 func (p *program) mapCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "map",
-		Usage: "ask a node's peers whom they see, those in turn, and so on, and draw the network",
+		Usage: "draw the network, as a node's peers, theirs and so on see it",
 		Description: "At most 256 nodes are asked, 8 at a time, for 15 seconds at most. What a node tells is its own claim, so\n" +
 			"every link names who claims it; what is missing is said. `p2ping map --dot | dot -Tsvg` makes a picture.",
 		Flags: append(nodeFlags(), &cli.BoolFlag{Name: "dot", Usage: "print a graph in Graphviz's language instead of a table"}),
