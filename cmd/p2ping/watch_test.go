@@ -25,11 +25,11 @@ func TestANodeThatHangsIsNotHealthy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_, err = readyWithin(t.Context(), c, time.Millisecond)
+	_, err = readyWithin(t.Context(), c, time.Second) // in which a busy machine connects
 	if f, ok := errors.AsType[*failure](explain(err)); !ok || f.code != exitNoNode {
 		t.Errorf("got %v, not that no node answers", err)
 	}
-	if !strings.HasSuffix(err.Error(), "it has said nothing for 1ms") {
+	if !strings.HasSuffix(err.Error(), "it has said nothing for 1s") {
 		t.Errorf("got %v, which does not say how long", err)
 	}
 }
